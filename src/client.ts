@@ -1,0 +1,136 @@
+/**
+ * The other end of the socket: what the commands use, and what Node programs import.
+ *
+ *     import { getToken } from 'xoauthd'
+ *     const { user, access_token } = await getToken('me@example.org', { service: 'smtp' })
+ */
+import { createConnection } from 'node:net'
+import { defaultSocketPath } from './socket-path.ts'
+
+/** A failure as the daemon told it, or `no-daemon`. */
+export class XoauthdError extends Error {
+  override readonly name = 'XoauthdError'
+  readonly code: string
+  readonly hint: string
+
+  constructor(code: string, message: string, hint: string) {
+    super(message)
+    this.code = code
+    this.hint = hint
+  }
+}
+
+/** The reply to a request in the format `json`. */
+export interface TokenReply {
+  readonly mailbox: string
+  /** The name to sign in with. */
+  readonly user: string
+  readonly service: string
+  readonly access_token: string
+  /** Whole epoch seconds. */
+  readonly expires_at: number
+  readonly expires_in: number
+  readonly xoauth2: string
+}
+
+export interface TokenOptions {
+  /** `smtp` unless set. */
+  readonly service?: string | undefined
+  /** The socket to ask; found by itself unless set. */
+  readonly socket?: string | undefined
+  /** How many seconds the token must still live. */
+  readonly min?: number | undefined
+  /** How many seconds to wait for a refresh, at most 60; 4 unless set. */
+  readonly wait?: number | undefined
+  /** The mail server refused the token that was given last: fetch another. */
+  readonly refused?: boolean | undefined
+}
+
+/** Beyond the longest wait that the protocol has, so that only a hanging daemon meets it. */
+const deadlineMs = 70_000
+
+/**
+ * Asks the daemon for a token.
+ *
+ * @rejects XoauthdError
+ */
+export async function getToken(mailbox: string, options: TokenOptions = {}): Promise<TokenReply> {
+  const line = requestLine(mailbox, 'json', options)
+  const paths = options.socket === undefined ? socketPaths(process.env) : [options.socket]
+  return JSON.parse(credentialIn(await ask(paths, line))) as TokenReply
+}
+
+/** The line that asks for a credential in some format, and to be told about a failure. */
+export function requestLine(mailbox: string, format: string, options: TokenOptions): string {
+  const words = [options.service ?? 'smtp', format, 'explain']
+  if (options.min !== undefined) words.push(`min=${options.min}`)
+  if (options.wait !== undefined) words.push(`wait=${options.wait}`)
+  if (options.refused === true) words.push('refused')
+  return `${words.join(',')} ${mailbox}`
+}
+
+/**
+ * The credential in a reply to a request with `explain`.
+ *
+ * @throws XoauthdError when it is a failure
+ */
+export function credentialIn(reply: string): string {
+  const match = /^ERR (\S+) (.*?)(?: \| (.*))?\n$/.exec(reply)
+  if (match) throw new XoauthdError(match[1] ?? '', match[2] ?? '', match[3] ?? '')
+  if (reply === '')
+    throw new XoauthdError('unavailable', 'the daemon closed the connection without an answer', '')
+  return reply
+}
+
+/** Where the daemon may be, the likeliest first. */
+export function socketPaths(env: NodeJS.ProcessEnv): string[] {
+  const named = env['XOAUTHD_SOCKET']
+  if (named !== undefined && named !== '') return [named]
+  return [defaultSocketPath(env), '/run/xoauthd/socket']
+}
+
+/**
+ * Sends one line and reads the whole reply.
+ *
+ * @param paths the sockets to try, one after another, until one is there
+ * @rejects XoauthdError when none is
+ */
+export async function ask(paths: readonly string[], line: string): Promise<string> {
+  let forbidden: string | undefined
+  for (const path of new Set(paths)) {
+    try {
+      return await exchange(path, line)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EACCES' || code === 'EPERM') forbidden = path
+      else if (code !== 'ENOENT' && code !== 'ECONNREFUSED' && code !== 'ENOTDIR') throw error
+    }
+  }
+  if (forbidden !== undefined)
+    throw new XoauthdError(
+      'not-allowed',
+      `this user may not use the socket ${forbidden}`,
+      'become a member of its group, or name another socket with --socket',
+    )
+  throw new XoauthdError(
+    'no-daemon',
+    `no xoauthd answers on ${paths.join(' or ')}`,
+    'start it: systemctl --user start xoauthd, or: xoauthd serve',
+  )
+}
+
+function exchange(path: string, line: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let reply = ''
+    const socket = createConnection(path, () => socket.end(`${line}\n`))
+    socket.setEncoding('utf8')
+    socket.setTimeout(deadlineMs, () => {
+      socket.destroy(
+        new XoauthdError('unavailable', `the daemon on ${path} does not answer`, 'restart it'),
+      )
+    })
+    socket.on('data', (text: string) => (reply += text))
+    socket.on('error', reject)
+    socket.on('close', () => resolve(reply))
+  })
+}

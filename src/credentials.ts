@@ -1,0 +1,104 @@
+/**
+ * From a request to a credential: which account answers, whether this listener may hand it out, and how
+ * long the client waits. Every listener asks here, so that the rules are the same for all.
+ */
+import type { Account, Accounts } from './accounts.ts'
+import { domainOf, foldCase, wildcardDomain } from './address.ts'
+import { NotAllowed, Unavailable, UnknownAccount } from './errors.ts'
+import type { Keeper } from './keeper.ts'
+import type { Credential } from './protocol.ts'
+import type { Token } from './providers/provider.ts'
+
+/** What a listener serves. */
+export interface Scope {
+  allowsService(service: string): boolean
+  allowsMailbox(account: Account, mailbox: string): boolean
+}
+
+export interface CredentialWish {
+  readonly service: string
+  readonly mailbox: string
+  readonly minMs: number | undefined
+  readonly waitMs: number
+  readonly refused: boolean
+}
+
+export interface Credentials {
+  /**
+   * A credential; at once, and not as a promise, when its token is there.
+   *
+   * @param nowMs the wall clock, epoch ms
+   * @throws Failure; the promise is rejected with one, at the latest after `waitMs`
+   */
+  get(wish: CredentialWish, scope: Scope, nowMs: number): Credential | Promise<Credential>
+}
+
+/** @param accounts the present list: a reload replaces it */
+export function createCredentials(accounts: () => Accounts, keeper: Keeper): Credentials {
+  return {
+    get(wish, scope, nowMs) {
+      const { service } = wish
+      const found = accounts().find(wish.mailbox)
+      if (!found) throw new UnknownAccount(`no account answers for ${wish.mailbox}`)
+      const { account, mailbox } = found
+      if (!scope.allowsService(service) || !scope.allowsMailbox(account, mailbox))
+        throw new NotAllowed(`this socket does not serve ${service} for ${mailbox}`)
+      if (!account.services.includes(service))
+        throw new NotAllowed(`the account ${account.user} has no service ${service}`, {
+          hint: `add it to its services, then run: xoauthd login ${account.user}`,
+        })
+      const request = { service, mailbox }
+      const credential = (token: Token): Credential => ({
+        mailbox,
+        user: account.loginName(request),
+        service,
+        accessToken: token.value,
+        expiresAtMs: token.expiresAtMs,
+      })
+      const wanted = {
+        minMs: wish.minMs,
+        untilMs: nowMs + wish.waitMs,
+        refused: wish.refused,
+      }
+      const token = keeper.token(account, request, wanted, nowMs)
+      return token instanceof Promise
+        ? within(wish.waitMs, token).then(credential)
+        : credential(token)
+    },
+  }
+}
+
+/** The refresh goes on when the client has gone: the next one will be glad of it. */
+async function within<Result>(waitMs: number, work: Promise<Result>): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Unavailable(`no token came within ${waitMs / 1000} s`))
+    }, waitMs)
+  })
+  try {
+    return await Promise.race([work, deadline])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** @param limits the accounts and services of a listener; undefined means all */
+export function createScope(limits: {
+  readonly accounts: readonly string[] | undefined
+  readonly services: readonly string[] | undefined
+}): Scope {
+  const { accounts, services } = limits
+  const names = new Set((accounts ?? []).map(foldCase))
+  const domains = new Set(
+    (accounts ?? []).map((name) => foldCase(wildcardDomain(name) ?? '')).filter(Boolean),
+  )
+  return {
+    allowsService: (service) => services === undefined || services.includes(service),
+    allowsMailbox: (account, mailbox) =>
+      accounts === undefined ||
+      names.has(foldCase(account.user)) ||
+      names.has(foldCase(mailbox)) ||
+      domains.has(foldCase(domainOf(mailbox))),
+  }
+}

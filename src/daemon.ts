@@ -1,0 +1,191 @@
+/**
+ * The daemon: builds every part, starts them in order, reloads, and stops them in reverse.
+ *
+ * Promises that a reload which fails changes nothing, and that a stop lets open requests and running
+ * refreshes end.
+ */
+import { createAccounts, type Accounts } from './accounts.ts'
+import { inheritedSockets } from './activation.ts'
+import { createAudit } from './audit.ts'
+import { readConfig } from './config-file.ts'
+import type { Config } from './config.ts'
+import { createCredentials, createScope } from './credentials.ts'
+import { UnknownAccount, asFailure } from './errors.ts'
+import { createKeeper, type Keeper } from './keeper.ts'
+import type { Log } from './log.ts'
+import { describeFailure, type ControlRequest } from './protocol.ts'
+import { createSecretReader } from './secret.ts'
+import type { SocketConfig } from './socket-config.ts'
+import { openSocket, type SocketListener, type SocketService } from './socket.ts'
+import { daemonStatus } from './status.ts'
+import { openStore } from './store.ts'
+import { createTransport } from './transport.ts'
+import { version } from './version.ts'
+
+export interface Daemon {
+  /** Reads the configuration again; what is broken is logged, and changes nothing. */
+  reload(): Promise<void>
+  stop(): Promise<void>
+}
+
+/**
+ * Starts everything; sockets appear last, when the tokens in the store have been read.
+ *
+ * @param given the path of `--config`, read again by each reload
+ * @rejects ConfigError, or a Failure of the store or a socket
+ */
+export async function startDaemon(
+  given: string | undefined,
+  env: NodeJS.ProcessEnv,
+  log: Log,
+): Promise<Daemon> {
+  let config = await readConfig(given, env)
+  log.setLevel(config.log.level)
+  const startedAtMs = Date.now()
+  const store = await openStore(config.storePath)
+  const releaseStore = await store.lockForDaemon()
+  const transport = createTransport(version)
+  const alarm = createAlarm((nowMs) => keeper.tick(nowMs))
+  const keeper: Keeper = createKeeper({ store, log, now: Date.now, wake: alarm.set })
+  let accounts = accountsOf(config)
+  const audit = createAudit(log.line, config.log.audit)
+  const credentials = createCredentials(() => accounts, keeper)
+  const inherited = inheritedSockets(env)
+  const sockets = new Map<string, Opened>()
+
+  function accountsOf(from: Config): Accounts {
+    const readSecret = createSecretReader(`${from.file}/..`, env)
+    return createAccounts(from, { transport, readSecret })
+  }
+
+  async function open(socket: SocketConfig): Promise<void> {
+    const service = { credentials, audit, log, now: Date.now, ...rightsOf(socket) }
+    const listener = await openSocket(socket, service, inherited.get(socket.path))
+    sockets.set(socket.path, { config: socket, service, listener })
+  }
+
+  function rightsOf(socket: SocketConfig): Pick<SocketService, 'scope' | 'control'> {
+    return { scope: createScope(socket), control: socket.control ? control : undefined }
+  }
+
+  async function control(request: ControlRequest): Promise<string> {
+    try {
+      return `${JSON.stringify(await obey(request))}\n`
+    } catch (error) {
+      return `${JSON.stringify(describeFailure(asFailure(error)))}\n`
+    }
+  }
+
+  async function obey(request: ControlRequest): Promise<object> {
+    switch (request.kind) {
+      case 'status': {
+        const { file, storePath } = config
+        const paths = [...sockets.keys()]
+        const kept = keeper.kept()
+        return daemonStatus({ startedAtMs, file, storePath, sockets: paths, kept }, Date.now())
+      }
+      case 'refresh': {
+        const found = accounts.findByName(request.mailbox)
+        if (!found) throw new UnknownAccount(`no account answers for ${request.mailbox}`)
+        await keeper.refresh(found.account, found.mailbox)
+        return { refreshed: found.account.user }
+      }
+      case 'reload':
+        await take(await readConfig(given, env))
+        return { reloaded: config.file }
+    }
+  }
+
+  /** Sockets first: what cannot be opened is known before anything else has changed. */
+  async function take(next: Config): Promise<void> {
+    const wanted = new Map(next.sockets.map((socket) => [socket.path, socket]))
+    for (const [path, { config: before, service, listener }] of sockets) {
+      const after = wanted.get(path)
+      if (after && sameName(before, after)) Object.assign(service, rightsOf(after))
+      else {
+        await listener.close()
+        sockets.delete(path)
+      }
+    }
+    for (const socket of next.sockets) if (!sockets.has(socket.path)) await open(socket)
+    if (next.storePath !== config.storePath)
+      log.warn('store not moved', { store: config.storePath, hint: 'restart xoauthd to move it' })
+    config = next
+    accounts = accountsOf(next)
+    log.setLevel(next.log.level)
+    audit.setAnswers(next.log.audit)
+    await keeper.adopt(accounts, Date.now())
+    log.info('reloaded', { file: next.file, accounts: next.accounts.length })
+  }
+
+  await keeper.adopt(accounts, Date.now())
+  try {
+    for (const socket of config.sockets) await open(socket)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  for (const path of inherited.keys())
+    if (!sockets.has(path))
+      log.warn('socket not configured', { socket: path, hint: 'add a [[socket]] with this path' })
+  log.info('ready', { version, accounts: config.accounts.length, sockets: sockets.size })
+
+  async function stop(): Promise<void> {
+    await Promise.all([...sockets.values()].map(({ listener }) => listener.close()))
+    await keeper.close()
+    alarm.stop()
+    transport.close()
+    audit.flush()
+    await releaseStore()
+    await store.close()
+  }
+
+  return {
+    async reload() {
+      try {
+        await take(await readConfig(given, env))
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        for (const line of reason.split('\n')) log.error('reload failed', { reason: line })
+        log.warn('configuration kept', { file: config.file })
+      }
+    },
+    stop,
+  }
+}
+
+interface Opened {
+  readonly config: SocketConfig
+  /** Its rights may change with a reload. */
+  readonly service: { -readonly [Key in keyof SocketService]: SocketService[Key] }
+  readonly listener: SocketListener
+}
+
+function sameName(a: SocketConfig, b: SocketConfig): boolean {
+  return a.mode === b.mode && a.gid === b.gid && a.uid === b.uid
+}
+
+/** The one timer: the earliest wish counts. Node's timers do not jump with the wall clock. */
+function createAlarm(ring: (nowMs: number) => void): {
+  set(delayMs: number): void
+  stop(): void
+} {
+  let timer: NodeJS.Timeout | undefined
+  let ringsAtMs = Infinity
+  return {
+    set(delayMs) {
+      const atMs = performance.now() + delayMs
+      if (atMs >= ringsAtMs) return
+      clearTimeout(timer)
+      ringsAtMs = atMs
+      timer = setTimeout(() => {
+        ringsAtMs = Infinity
+        ring(Date.now())
+      }, delayMs)
+    },
+    stop() {
+      clearTimeout(timer)
+      ringsAtMs = -Infinity
+    },
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The failures that somebody reacts to, and the exit code of each.
+ *
+ * Owns the words between the parts: a provider rejects with one of these, the keeper plans by it, a
+ * socket turns it into a code, the command line into an exit status and a `hint:` line. Whatever is not
+ * a {@link Failure} is a bug and is logged with its stack. Messages are one line, in lower case, name
+ * the thing, and never hold a secret.
+ */
+
+/** The codes of the socket protocol. */
+export type FailureCode =
+  | 'bad-request'
+  | 'unknown-account'
+  | 'not-allowed'
+  | 'unavailable'
+  | 'sign-in-needed'
+  | 'misconfigured'
+
+/** Exit codes after sysexits.h; `no-daemon` and `config` exist only on the command line. */
+export const exitCodes: Readonly<Record<FailureCode | 'no-daemon' | 'config', number>> = {
+  'bad-request': 64,
+  'unknown-account': 67,
+  'no-daemon': 69,
+  unavailable: 75,
+  'not-allowed': 77,
+  'sign-in-needed': 77,
+  misconfigured: 78,
+  config: 78,
+}
+
+interface Detail {
+  /** What the person who reads it can do next. */
+  readonly hint?: string | undefined
+  readonly cause?: unknown
+}
+
+/** Something that went wrong and that the rest of the program knows how to take. */
+export abstract class Failure extends Error {
+  abstract readonly code: FailureCode
+  readonly hint: string | undefined
+
+  constructor(message: string, detail: Detail = {}) {
+    super(oneLine(message), detail.cause === undefined ? undefined : { cause: detail.cause })
+    this.hint = detail.hint === undefined ? undefined : oneLine(detail.hint)
+  }
+}
+
+/** The request is not one of the protocol. */
+export class BadRequest extends Failure {
+  override readonly name = 'BadRequest'
+  readonly code = 'bad-request'
+}
+
+/** Nobody by that name, here or at the provider. */
+export class UnknownAccount extends Failure {
+  override readonly name = 'UnknownAccount'
+  readonly code = 'unknown-account'
+}
+
+/** Not served on this socket, or a service that the account does not have. */
+export class NotAllowed extends Failure {
+  override readonly name = 'NotAllowed'
+  readonly code = 'not-allowed'
+}
+
+/** What stands between us and a token: the way there, the provider itself, a clock, or only time. */
+export type Trouble = 'network' | 'provider' | 'clock' | 'waiting'
+
+/** Waiting can help. */
+export class Unavailable extends Failure {
+  override readonly name = 'Unavailable'
+  readonly code = 'unavailable'
+  readonly trouble: Trouble
+  /** How long the provider asked us to wait, or how long it will be until we try again. */
+  readonly retryAfterMs: number | undefined
+
+  constructor(
+    message: string,
+    detail: Detail & { trouble?: Trouble; retryAfterMs?: number | undefined } = {},
+  ) {
+    super(message, detail)
+    this.trouble = detail.trouble ?? 'waiting'
+    this.retryAfterMs = detail.retryAfterMs
+  }
+}
+
+/** Only a person can help, by signing in. */
+export class SignInNeeded extends Failure {
+  override readonly name = 'SignInNeeded'
+  readonly code = 'sign-in-needed'
+  /** There is no grant at all; when a provider says that one is dead, it is asked once more. */
+  readonly certain: boolean
+
+  constructor(message: string, detail: Detail & { certain?: boolean } = {}) {
+    super(message, detail)
+    this.certain = detail.certain ?? false
+  }
+}
+
+/** Only the administrator can help, here or in the provider's console. */
+export class Misconfigured extends Failure {
+  override readonly name = 'Misconfigured'
+  readonly code = 'misconfigured'
+}
+
+/** The code that a failure travels under; a bug travels as `unavailable`, and is logged where it is caught. */
+export function asFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error
+  return new Unavailable('an internal error, see the log of xoauthd', { cause: error })
+}
+
+/** Text from outside made fit for one line of a log, a reply or a terminal. */
+export function oneLine(text: string): string {
+  return text.replace(/[\s\x00-\x1f\x7f-\x9f]+/g, ' ').trim()
+}

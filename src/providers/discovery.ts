@@ -1,0 +1,81 @@
+/**
+ * An issuer's metadata: RFC 8414, or OpenID Connect Discovery 1.0, which most servers have.
+ *
+ * Promises that the document names the very issuer that was asked for (RFC 8414 3.3, against mix-up),
+ * and that every endpoint taken from it may be sent a secret.
+ */
+import { Misconfigured, SignInNeeded, Unavailable } from '../errors.ts'
+import { isSafeEndpoint } from '../schema.ts'
+import type { Transport } from '../transport.ts'
+import { readJsonAnswer } from './answers.ts'
+
+export interface Endpoints {
+  readonly issuer: string | undefined
+  readonly authorization: string | undefined
+  readonly token: string
+  readonly revocation: string | undefined
+  readonly userinfo: string | undefined
+  /** RFC 9207: whether each authorization answer carries `iss`. */
+  readonly sendsIss: boolean
+}
+
+/** @rejects Failure when no document can be had, or it is another issuer's */
+export async function discover(
+  transport: Transport,
+  issuer: string,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<Endpoints> {
+  const asked = { host: new URL(issuer).host, nowMs, secrets: [] }
+  for (const url of wellKnown(issuer)) {
+    const seen = await transport.send({ method: 'GET', url }, signal)
+    if (seen.kind === 'answer' && seen.status === 404) continue
+    try {
+      return readMetadata(readJsonAnswer(seen, asked), issuer)
+    } catch (error) {
+      // No grant was shown, so whatever this says, it is not that the grant is dead.
+      if (!(error instanceof SignInNeeded)) throw error
+      throw new Unavailable(error.message, { trouble: 'provider', cause: error })
+    }
+  }
+  throw new Misconfigured(`${issuer} publishes no metadata`, {
+    hint: 'check issuer, or set authorization_endpoint and token_endpoint instead',
+  })
+}
+
+function wellKnown(issuer: string): string[] {
+  const url = new URL(issuer)
+  const path = url.pathname.replace(/\/$/, '')
+  return [
+    `${url.origin}${path}/.well-known/openid-configuration`,
+    // RFC 8414 3.1 puts the well-known part before the issuer's path.
+    `${url.origin}/.well-known/oauth-authorization-server${path}`,
+  ]
+}
+
+function readMetadata(document: Record<string, unknown>, issuer: string): Endpoints {
+  if (document['issuer'] !== issuer)
+    throw new Misconfigured(
+      `the metadata of ${issuer} is of the issuer ${JSON.stringify(document['issuer'])}`,
+      { hint: 'write issuer exactly as the server does, down to a slash at the end' },
+    )
+  const endpoint = (name: string): string | undefined => {
+    const value = document[name]
+    if (value === undefined) return undefined
+    if (typeof value === 'string' && isSafeEndpoint(value)) return value
+    throw new Misconfigured(`the metadata of ${issuer} has an unusable ${name}`)
+  }
+  const token = endpoint('token_endpoint')
+  if (token === undefined)
+    throw new Unavailable(`the metadata of ${issuer} names no token_endpoint`, {
+      trouble: 'provider',
+    })
+  return {
+    issuer,
+    authorization: endpoint('authorization_endpoint'),
+    token,
+    revocation: endpoint('revocation_endpoint'),
+    userinfo: endpoint('userinfo_endpoint'),
+    sendsIss: document['authorization_response_iss_parameter_supported'] === true,
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * The contract between the keeper of tokens and the many kinds of server that issue them.
+ *
+ * A provider is stateless: in goes a grant, out come a token and a grant. It rejects with
+ * {@link SignInNeeded} when only a person can help, {@link Misconfigured} when only the administrator
+ * can, {@link UnknownAccount} when the server does not know the mailbox, and {@link Unavailable} when
+ * waiting can help. Anything else is a bug.
+ */
+import type { Entries, Output } from '../schema.ts'
+import type { ReadSecret } from '../secret.ts'
+import type { Transport } from '../transport.ts'
+
+/** What lets us ask for more tokens. Opaque to all but the provider that issued it. */
+export type Grant = string
+
+/** An access token. */
+export interface Token {
+  readonly value: string
+  readonly obtainedAtMs: number
+  readonly expiresAtMs: number
+  /** False where the server did not say how long the token lives: kept briefly, never stored. */
+  readonly expiryKnown: boolean
+}
+
+export interface TokenRequest {
+  /** Lower case, e.g. `smtp`. */
+  readonly service: string
+  /** As the file spells it, or in lower case where a wildcard matched. */
+  readonly mailbox: string
+}
+
+export interface Issued {
+  readonly token: Token
+  /** What to ask with next time; the same as before where the server does not rotate. */
+  readonly grant?: Grant | undefined
+}
+
+export interface SignedIn {
+  readonly grant: Grant
+  /** Things that the person should know and that did not stop the sign-in. */
+  readonly warnings: readonly string[]
+}
+
+/** One trip of the browser to the provider and back to us (RFC 8252). */
+export interface BrowserTrip<Result> {
+  /** Where the registration wants the answer sent, or the form of it with any free port. */
+  readonly redirectUri: string
+  /** `host:port` to listen on when it is not where the redirect URI points. */
+  readonly listen: string | undefined
+  /** @returns the URL to open. `state` comes back with the answer and is checked before `redeem`. */
+  authorizationUrl(redirectUri: string, state: string): string
+  /** Turns the answer's parameters into the result; the page in the browser waits for it. */
+  redeem(answer: URLSearchParams, redirectUri: string, signal: AbortSignal): Promise<Result>
+}
+
+/** How a provider reaches the person who signs in. */
+export interface SignInUi {
+  /** Opens the browser, listens on loopback, takes a pasted URL: whichever comes first. */
+  browse<Result>(trip: BrowserTrip<Result>, signal: AbortSignal): Promise<Result>
+}
+
+export interface Provider {
+  /** The host that answers for tokens. Accounts that share one share its health. */
+  readonly authority: string
+  /** What a grant belongs to (client and issuer): a grant stored for another one is not sent here. */
+  readonly binding: string
+  /** Whether tokens come from a sign-in and are kept in the store. */
+  readonly usesGrant: boolean
+  /** Requests with the same key are served by one token. */
+  tokenKey(request: TokenRequest): string
+  /**
+   * Fetches a token.
+   *
+   * @param grant what the last sign-in or refresh left; undefined where the provider uses none
+   * @param nowMs the wall clock, epoch ms
+   */
+  refresh(
+    grant: Grant | undefined,
+    request: TokenRequest,
+    nowMs: number,
+    signal: AbortSignal,
+  ): Promise<Issued>
+  /**
+   * Reads what the account needs from this machine (secrets, keys) without asking the network.
+   *
+   * @rejects Failure, the same as a refresh would
+   */
+  check(): Promise<void>
+  /** Lets a person consent. The grant has passed the provider's checks (scopes, user, refresh token). */
+  signIn?(ui: SignInUi, signal: AbortSignal): Promise<SignedIn>
+  /** Ends the grant at the provider (RFC 7009). */
+  revoke?(grant: Grant, signal: AbortSignal): Promise<void>
+}
+
+/** What every provider gets of its account, whatever its own settings are. */
+export interface AccountIdentity {
+  /** The configured `user`: an address or `*@domain`. */
+  readonly user: string
+  /** The services it is asked for: those that the file names, else the usual ones. */
+  readonly services: readonly string[]
+  /** What the file says in `scopes`. */
+  readonly scopes: Scopes
+}
+
+export type Scopes = Readonly<Record<string, readonly string[]>>
+
+/** What a provider works with. */
+export interface Surroundings {
+  readonly transport: Transport
+  readonly readSecret: ReadSecret
+}
+
+/** One line of the registry: the settings of a kind of account, and how to make a provider of them. */
+export interface ProviderKind<E extends Entries = Entries> {
+  /** The keys of `[[account]]` that belong to this kind alone. */
+  readonly settings: E
+  /**
+   * The services that such an account can be asked for.
+   *
+   * @param scopes what the file says; a service that it names is known, whatever it is
+   */
+  services(scopes: Scopes): { readonly known: readonly string[]; readonly usual: readonly string[] }
+  /** Combinations that cannot be; empty when all is well. Runs before `create`. */
+  problems?(identity: AccountIdentity, settings: Output<E>): Problem[]
+  create(identity: AccountIdentity, settings: Output<E>, surroundings: Surroundings): Provider
+}
+
+/** A sentence about one key: what is wrong with it and what to write. */
+export interface Problem {
+  readonly key: string
+  readonly message: string
+}
+
+/** Gives a kind of provider its types: `create` sees exactly what its `settings` let through. */
+export function providerKind<const E extends Entries>(kind: ProviderKind<E>): ProviderKind {
+  // Only what these very settings have parsed is ever passed back to `problems` and `create`.
+  return kind
+}

@@ -1,0 +1,49 @@
+/**
+ * The checks between a code that was redeemed and a grant that is kept.
+ *
+ * A sign-in that would die tomorrow, or that belongs to somebody else, fails today, and the grant of the
+ * last good sign-in stays in the store.
+ */
+import { foldCase } from '../address.ts'
+import { Misconfigured, SignInNeeded, oneLine } from '../errors.ts'
+import type { TokenAnswer } from './answers.ts'
+import type { Scopes, SignedIn } from './provider.ts'
+
+/** @returns the scopes of some services, each once, as one request parameter */
+export function scopesOf(scopes: Scopes, services: readonly string[]): string {
+  return [...new Set(services.flatMap((service) => scopes[service] ?? []))].join(' ')
+}
+
+/** @throws Failure when the grant should not be kept */
+export function checkSignIn(seen: {
+  readonly answer: TokenAnswer
+  /** Who was to sign in. */
+  readonly user: string
+  /** Who did, as far as the server says. */
+  readonly signedInAs: unknown
+  /** What was asked for, separated by blanks. */
+  readonly scopes: string
+  readonly hintForRefreshToken: string
+}): SignedIn {
+  const { answer, user, signedInAs } = seen
+  if (typeof signedInAs === 'string' && foldCase(signedInAs) !== foldCase(user))
+    throw new SignInNeeded(`${oneLine(signedInAs)} signed in, but this account is ${user}`, {
+      hint: `sign in again and choose ${user}; a private browser window helps`,
+    })
+  const missing = seen.scopes
+    .split(' ')
+    .filter((scope) => scope !== '' && answer.scopes?.includes(scope) === false)
+  if (missing.length > 0)
+    throw new Misconfigured(`consent was not given for ${missing.join(' ')}`, {
+      hint: 'sign in again and leave every box ticked; or the registration may not allow the scope',
+    })
+  if (answer.refreshToken === undefined)
+    throw new Misconfigured('no refresh token came with the sign-in', {
+      hint: seen.hintForRefreshToken,
+    })
+  const warnings =
+    typeof signedInAs === 'string'
+      ? []
+      : [`the server did not say who signed in; ${user} is assumed`]
+  return { grant: answer.refreshToken, warnings }
+}

@@ -1,0 +1,177 @@
+/**
+ * The kinds of value that the configuration file is made of, each with its check and the sentence that
+ * a person reads when it fails. The JSON Schema for editors is generated from the same definitions.
+ *
+ * The one door to valibot.
+ */
+import * as v from 'valibot'
+import { isAddress, wildcardDomain } from './address.ts'
+import type { Secret } from './secret.ts'
+
+export type Entries = v.ObjectEntries
+export type Output<E extends Entries> = v.InferOutput<v.StrictObjectSchema<E, undefined>>
+export type Schema = v.GenericSchema
+export type Issue = v.BaseIssue<unknown>
+
+/** An object that has no keys but these. */
+export const table = v.strictObject
+export const list = v.array
+export const optional = v.optional
+export const either = v.union
+export const parse = v.safeParse
+export const constant = v.literal
+export const isIssueOfUnknownKey = (issue: Issue): boolean =>
+  issue.type === 'strict_object' && issue.expected === 'never'
+export const isIssueOfMissingKey = (issue: Issue): boolean =>
+  issue.type === 'strict_object' && issue.expected !== 'never' && issue.received === 'undefined'
+
+/** One word or line; `about` is what an editor shows. */
+export const text = (about: string) =>
+  v.pipe(v.string(), v.nonEmpty('is empty'), v.description(about))
+
+/** `{ name = "value", … }`. */
+export const texts = (about: string) =>
+  v.pipe(v.record(v.string(), v.string()), v.description(about))
+
+export const flag = (about: string) => v.pipe(v.boolean(), v.description(about))
+
+export const choice = <const Options extends readonly string[]>(options: Options, about: string) =>
+  v.pipe(
+    v.picklist(options, `must be one of ${options.map((option) => `"${option}"`).join(', ')}`),
+    v.description(about),
+  )
+
+export const count = (least: number, about: string) =>
+  v.pipe(
+    v.number(),
+    v.integer('must be a whole number'),
+    v.minValue(least, `must be at least ${least}`),
+    v.description(about),
+  )
+
+/** `me@example.org` or `*@example.org`. */
+export const pattern = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.check(
+      (value) => isAddress(value) || wildcardDomain(value) !== undefined,
+      'is no mail address; write "name@domain", or "*@domain" for a whole domain',
+    ),
+    v.description(about),
+  )
+
+/** The name of a service, e.g. `smtp`. */
+export const service = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.regex(
+      /^[a-z0-9][a-z0-9_-]{0,31}$/,
+      'is no service name; write it in lower case, e.g. "smtp"',
+    ),
+    v.description(about),
+  )
+
+/** Something by service: `{ smtp = …, imap = … }`. */
+export const byService = <Value extends v.GenericSchema>(value: Value, about: string) =>
+  v.pipe(v.record(service('a service'), value), v.description(about))
+
+/** `host:port`, the host possibly an IPv6 address in brackets. */
+export const hostPort = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.check(
+      (value) => parseHostPort(value) !== undefined,
+      'must be "host:port", e.g. "127.0.0.1:8025"',
+    ),
+    v.description(about),
+  )
+
+/** @returns the parts of `host:port`, without the brackets of an IPv6 address */
+export function parseHostPort(value: string): { host: string; port: number } | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/[\]]+)):(\d{1,5})$/.exec(value)
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  return host !== undefined && port <= 65535 ? { host, port } : undefined
+}
+
+/** A server's address: https, or plain http where it is this very machine. */
+export const endpoint = (about: string) =>
+  v.pipe(v.string(), v.check(isSafeEndpoint, endpointRule), v.description(about))
+
+const endpointRule = 'must be an https:// URL (http:// only for 127.0.0.1, [::1] and localhost)'
+
+/** @returns whether a token or a secret may be sent there */
+export function isSafeEndpoint(value: string): boolean {
+  if (!URL.canParse(value)) return false
+  const url = new URL(value)
+  if (url.username !== '' || url.password !== '' || url.hash !== '') return false
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
+}
+
+/** @returns whether a URL's host name is this machine's own */
+export function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname)
+}
+
+/** Where the browser is sent back to: any URL, since a registration may name one that we cannot hear. */
+export const redirect = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.check(
+      (value) => URL.canParse(value) && new URL(value).hash === '',
+      'must be a URL without a fragment, as the client registration has it',
+    ),
+    v.description(about),
+  )
+
+/** Octal, in quotes, since TOML's own 0o660 would be easy to write as 660. */
+export const mode = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^0?[0-7]{3}$/, 'must be an octal mode in quotes, e.g. "0660"'),
+    v.transform((value) => Number.parseInt(value, 8)),
+    v.description(about),
+  )
+
+/** A program and its arguments; no shell reads it. */
+export const command = (about: string) =>
+  v.pipe(
+    v.array(v.string()),
+    v.nonEmpty('is empty; write the program and its arguments, e.g. ["pass", "show", "mail"]'),
+    v.description(about),
+  )
+
+const secretForms =
+  'must be a string, or one of { file = "…" }, { env = "…" }, { command = ["…"] }, { credential = "…" }'
+
+/** A string, or where to find it. */
+export const secret = (about: string) =>
+  v.pipe(
+    v.union(
+      [
+        v.pipe(
+          v.string(),
+          v.nonEmpty('is empty'),
+          v.transform((value): Secret => ({ kind: 'inline', value })),
+        ),
+        v.pipe(
+          v.strictObject({ file: text('a file that holds it') }),
+          v.transform((form): Secret => ({ kind: 'file', path: form.file })),
+        ),
+        v.pipe(
+          v.strictObject({ env: text('an environment variable of the daemon') }),
+          v.transform((form): Secret => ({ kind: 'env', variable: form.env })),
+        ),
+        v.pipe(
+          v.strictObject({ command: command('a program that prints it') }),
+          v.transform((form): Secret => ({ kind: 'command', command: form.command })),
+        ),
+        v.pipe(
+          v.strictObject({ credential: text("a file in systemd's $CREDENTIALS_DIRECTORY") }),
+          v.transform((form): Secret => ({ kind: 'credential', name: form.credential })),
+        ),
+      ],
+      secretForms,
+    ),
+    v.description(about),
+  )

@@ -1,0 +1,59 @@
+/**
+ * The slots of one account. Those of a wildcard's mailboxes are bounded: the one that was asked for
+ * longest ago makes room. A Map keeps the order of insertion, which is all that it takes.
+ */
+import type { Slot } from './slot.ts'
+
+export interface SlotTable {
+  get(key: string): Slot | undefined
+  add(slot: Slot): Slot
+  /** A slot of the account itself: never dropped, kept fresh although nobody asks. */
+  addOwn(slot: Slot): Slot
+  isOwn(slot: Slot): boolean
+  own(): Iterable<Slot>
+  all(): Iterable<Slot>
+  readonly size: number
+}
+
+/** @param limit the most slots of mailboxes that no list names */
+export function createSlotTable(limit: number): SlotTable {
+  const own = new Map<string, Slot>()
+  const others = new Map<string, Slot>()
+  return {
+    get(key) {
+      const mine = own.get(key)
+      if (mine) return mine
+      const slot = others.get(key)
+      if (slot) {
+        others.delete(key)
+        others.set(key, slot)
+      }
+      return slot
+    },
+    add(slot) {
+      if (others.size >= limit) {
+        for (const [key, oldest] of others) {
+          // A refresh that runs still has somebody waiting.
+          if (oldest.attempt) continue
+          others.delete(key)
+          break
+        }
+      }
+      others.set(slot.key, slot)
+      return slot
+    },
+    addOwn(slot) {
+      own.set(slot.key, slot)
+      return slot
+    },
+    isOwn: (slot) => own.has(slot.key),
+    own: () => own.values(),
+    *all() {
+      yield* own.values()
+      yield* others.values()
+    },
+    get size() {
+      return own.size + others.size
+    },
+  }
+}

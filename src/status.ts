@@ -1,0 +1,138 @@
+/**
+ * What STATUS answers and `xoauthd status` shows: the state of the daemon and of each account, without
+ * anything secret. The JSON is documented and stable: within a version, keys are only added.
+ */
+import { wildcardDomain } from './address.ts'
+import type { Kept } from './kept.ts'
+import { remainingMs, type Slot } from './slot.ts'
+import { version } from './version.ts'
+
+export type AccountCondition =
+  'fresh' | 'starting' | 'idle' | 'failing' | 'sign-in-needed' | 'misconfigured'
+
+/** Times are whole epoch seconds. */
+export interface AccountStatus {
+  readonly user: string
+  readonly id: string
+  readonly provider: string
+  readonly services: readonly string[]
+  readonly mailboxes: readonly string[]
+  readonly state: AccountCondition
+  /** The expiry of the token that is handed out; null when there is none. */
+  readonly expires_at: number | null
+  readonly refreshed_at: number | null
+  readonly signed_in_at: number | null
+  /** When the provider is asked next; null when nobody needs it. */
+  readonly next_refresh_at: number | null
+  /** How many tokens are held: more than one for services with scopes of their own, or a wildcard. */
+  readonly tokens: number
+  readonly message: string
+  readonly hint: string
+}
+
+export interface DaemonStatus {
+  readonly version: 1
+  readonly program: string
+  readonly pid: number
+  readonly started_at: number
+  readonly configuration: string
+  readonly store: { readonly path: string; readonly encrypted: boolean }
+  readonly sockets: readonly string[]
+  readonly accounts: readonly AccountStatus[]
+}
+
+/** Worst first, which is also how they are shown. */
+export const conditions: readonly AccountCondition[] = [
+  'sign-in-needed',
+  'misconfigured',
+  'failing',
+  'starting',
+  'idle',
+  'fresh',
+]
+
+/** @param nowMs the wall clock, epoch ms */
+export function daemonStatus(
+  daemon: {
+    readonly startedAtMs: number
+    readonly file: string
+    readonly storePath: string
+    readonly sockets: readonly string[]
+    readonly kept: Iterable<Kept>
+  },
+  nowMs: number,
+): DaemonStatus {
+  return {
+    version: 1,
+    program: version,
+    pid: process.pid,
+    started_at: seconds(daemon.startedAtMs),
+    configuration: daemon.file,
+    store: { path: daemon.storePath, encrypted: false },
+    sockets: daemon.sockets,
+    accounts: [...daemon.kept].map((kept) => accountStatus(kept, nowMs)),
+  }
+}
+
+/** An account is as bad as the worst of its tokens. */
+function accountStatus(kept: Kept, nowMs: number): AccountStatus {
+  const { account } = kept
+  let worst: Slot | undefined
+  let refreshedAtMs = 0
+  let expiresAtMs = Infinity
+  let tokens = 0
+  for (const slot of kept.slots.all()) {
+    const rank = conditions.indexOf(conditionOf(slot))
+    if (!worst || rank < conditions.indexOf(conditionOf(worst))) worst = slot
+    const { token } = slot.state
+    if (!token || remainingMs(token, nowMs) <= 0) continue
+    tokens++
+    refreshedAtMs = Math.max(refreshedAtMs, token.obtainedAtMs)
+    expiresAtMs = Math.min(expiresAtMs, token.expiresAtMs)
+  }
+  const failure = worst && 'failure' in worst.state ? worst.state.failure : undefined
+  return {
+    user: account.user,
+    id: account.id,
+    provider: account.kind,
+    services: account.services,
+    mailboxes: account.mailboxes,
+    state: worst ? conditionOf(worst) : emptyCondition(account.user),
+    expires_at: tokens > 0 ? seconds(expiresAtMs) : null,
+    refreshed_at: tokens > 0 ? seconds(refreshedAtMs) : null,
+    signed_in_at: kept.signedInAtMs === undefined ? null : seconds(kept.signedInAtMs),
+    next_refresh_at: nextRefreshAt(worst),
+    tokens,
+    message: failure?.message ?? '',
+    hint: failure?.hint ?? '',
+  }
+}
+
+function conditionOf({ state }: Slot): AccountCondition {
+  switch (state.kind) {
+    case 'idle':
+      return 'starting'
+    case 'live':
+      return 'fresh'
+    case 'failing':
+    case 'confirming':
+      return 'failing'
+    case 'stopped':
+      // A mailbox that the provider does not know says nothing of the account.
+      if (state.failure.code === 'unknown-account') return 'idle'
+      return state.failure.code === 'sign-in-needed' ? 'sign-in-needed' : 'misconfigured'
+  }
+}
+
+function emptyCondition(user: string): AccountCondition {
+  return wildcardDomain(user) === undefined ? 'starting' : 'idle'
+}
+
+function nextRefreshAt(slot: Slot | undefined): number | null {
+  if (!slot || slot.state.kind === 'idle') return null
+  return seconds(slot.state.kind === 'live' ? slot.state.refreshAtMs : slot.state.retryAtMs)
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000)
+}

@@ -1,0 +1,282 @@
+/**
+ * A grant per account on disk, and the lock under which it changes.
+ *
+ * The meeting point of a sign-in, which runs in a process of its own, and the daemon. Promises: a folder
+ * of mode 0700 with files of mode 0600, looser ones refused; a file that is whole at any instant (write,
+ * fsync, rename, fsync of the folder); a write that fails when another one came first; names that no
+ * address can escape from. Nothing here knows what a grant is.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { foldCase } from './address.ts'
+import { lock, openFolder, type Release } from './claim.ts'
+import { Failure, Misconfigured, Unavailable } from './errors.ts'
+import type { Grant, Token } from './providers/provider.ts'
+
+const format = 1
+
+/** What is kept of one account. */
+export interface StoredGrant {
+  readonly grant: Grant
+  /** The registration that the grant belongs to; see `Provider.binding`. */
+  readonly binding: string
+  readonly signedInAtMs: number
+  readonly refreshedAtMs: number
+  /** The last tokens, by the provider's token key: a restart serves at once and asks nobody. */
+  readonly tokens: Readonly<Record<string, Token>>
+}
+
+/** Changes with every write, of whatever process. */
+export type Version = string
+
+export interface Store {
+  /** @rejects Misconfigured when the file cannot be used */
+  read(account: string): Promise<{ stored: StoredGrant; version: Version } | undefined>
+  /**
+   * Replaces a grant; on disk when it resolves.
+   *
+   * @param expected the version that was read, undefined when there was none
+   * @returns the new version, or undefined when another write came first and nothing was written
+   * @rejects Unavailable when the disk does not take it
+   */
+  write(
+    account: string,
+    stored: StoredGrant,
+    expected: Version | undefined,
+  ): Promise<Version | undefined>
+  /** Puts a new sign-in in the place of whatever is there; what cannot be read is kept aside. */
+  replace(account: string, stored: StoredGrant): Promise<Version>
+  /** @returns whether there was a grant */
+  forget(account: string): Promise<boolean>
+  /** Makes the caller the only one, in any process, who refreshes or replaces this grant. */
+  lock(account: string, signal: AbortSignal): Promise<Release>
+  /** @rejects Unavailable at once when another daemon uses this store */
+  lockForDaemon(): Promise<Release>
+  readonly path: string
+  close(): Promise<void>
+}
+
+/** What a crash left behind is swept away after this; nothing takes that long to write. */
+const leftoverMs = 3_600_000
+
+/**
+ * Opens the store, making its folder when it is missing.
+ *
+ * @rejects Misconfigured when the folder is open to others or belongs to another user
+ */
+export async function openStore(path: string): Promise<Store> {
+  await prepareFolder(path)
+  const folder = await openFolder(path)
+  const file = (account: string) => join(path, `${fileName(account)}.json`)
+
+  async function read(account: string) {
+    const text = await readPrivate(file(account))
+    return text === undefined ? undefined : parseRecord(text, file(account))
+  }
+
+  async function put(account: string, stored: StoredGrant): Promise<Version> {
+    const version = randomBytes(8).toString('hex')
+    const record = { format, account, version, ...stored }
+    await replaceFile(path, file(account), `${JSON.stringify(record)}\n`)
+    return version
+  }
+
+  return {
+    path,
+    read,
+
+    async write(account, stored, expected) {
+      const present = await read(account)
+      return present?.version === expected ? put(account, stored) : undefined
+    },
+
+    async replace(account, stored) {
+      await keepBroken(file(account))
+      return put(account, stored)
+    },
+
+    async forget(account) {
+      try {
+        await unlink(file(account))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+        throw diskTrouble(error, file(account))
+      }
+      await syncFolder(path)
+      return true
+    },
+
+    async lock(account, signal) {
+      return lock(folder.path(`${hashOf(account)}.lock`), signal)
+    },
+
+    async lockForDaemon() {
+      let release: Release
+      try {
+        release = await lock(folder.path('daemon.lock'), undefined)
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error
+        throw new Unavailable(`another xoauthd uses the store ${path}: ${error.message}`, {
+          hint: 'stop it, or give this one a store of its own: [store] path = "…"',
+        })
+      }
+      await sweep(path)
+      return release
+    },
+
+    close: () => folder.close(),
+  }
+}
+
+/** Who may change the store: `login` by another user would lock the daemon out of its own files. */
+export async function ownerOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).uid
+  } catch {
+    return undefined
+  }
+}
+
+async function prepareFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    const { mode, uid } = await stat(path)
+    const own = process.getuid?.()
+    if (own !== undefined && uid !== own)
+      throw new Misconfigured(`the store ${path} belongs to user ${uid}, and this is user ${own}`, {
+        hint: 'run xoauthd as its owner, or set [store] path',
+      })
+    if ((mode & 0o077) !== 0)
+      throw new Misconfigured(
+        `the store ${path} is open to others (mode ${(mode & 0o777).toString(8)})`,
+        { hint: `chmod 700 ${path}` },
+      )
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    throw new Misconfigured(
+      `the store ${path} cannot be used (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
+      { cause: error, hint: 'make the folder, mode 0700, or set [store] path' },
+    )
+  }
+}
+
+function hashOf(account: string): string {
+  return createHash('sha256').update(foldCase(account)).digest('hex').slice(0, 16)
+}
+
+/** Readable for people, unique by the hash, and never a path: `/` and a leading dot become `_`. */
+function fileName(account: string): string {
+  const readable = foldCase(account)
+    .replace(/[^a-z0-9@._-]/g, '_')
+    .replace(/^\./, '_')
+    .slice(0, 80)
+  return `${readable}-${hashOf(account)}`
+}
+
+async function readPrivate(path: string): Promise<string | undefined> {
+  let file
+  try {
+    file = await open(path, 'r')
+    const { mode } = await file.stat()
+    if ((mode & 0o077) !== 0)
+      throw new Misconfigured(`${path} is open to others (mode ${(mode & 0o777).toString(8)})`, {
+        hint: `chmod 600 ${path}, and sign in again if somebody may have read it`,
+      })
+    return await file.readFile('utf8')
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw diskTrouble(error, path)
+  } finally {
+    await file?.close()
+  }
+}
+
+function parseRecord(text: string, path: string): { stored: StoredGrant; version: Version } {
+  let record: Partial<StoredGrant & { format: number; version: Version }>
+  try {
+    record = JSON.parse(text) as typeof record
+  } catch {
+    throw damaged(path)
+  }
+  if (typeof record.format === 'number' && record.format > format)
+    throw new Misconfigured(`${path} was written by a newer xoauthd (format ${record.format})`, {
+      hint: 'use that version, or sign in again',
+    })
+  const { grant, binding, signedInAtMs, refreshedAtMs, tokens, version } = record
+  if (typeof grant !== 'string' || typeof version !== 'string') throw damaged(path)
+  if (typeof binding !== 'string' || typeof signedInAtMs !== 'number') throw damaged(path)
+  return {
+    version,
+    stored: {
+      grant,
+      binding,
+      signedInAtMs,
+      refreshedAtMs: refreshedAtMs ?? signedInAtMs,
+      tokens: tokens ?? {},
+    },
+  }
+}
+
+function damaged(path: string): Misconfigured {
+  return new Misconfigured(`${path} is damaged`, {
+    hint: 'restore it from a backup, or sign in again; login keeps the old file beside the new one',
+  })
+}
+
+/** A new sign-in goes over whatever is there, but what we cannot read we do not destroy. */
+async function keepBroken(path: string): Promise<void> {
+  const text = await readPrivate(path)
+  if (text === undefined) return
+  try {
+    parseRecord(text, path)
+  } catch {
+    await rename(path, `${path}.broken`)
+  }
+}
+
+async function replaceFile(folder: string, path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  try {
+    const file = await open(temporary, 'wx', 0o600)
+    try {
+      await file.writeFile(text)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+    await syncFolder(folder)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw diskTrouble(error, path)
+  }
+}
+
+/** Without it a power cut may forget the rename, and with it a grant that the server has rotated. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!/^\.[0-9a-f]{12}$|\.tmp$/.test(name)) continue
+    const { mtimeMs } = await stat(join(folder, name))
+    if (Date.now() - mtimeMs > leftoverMs) await rm(join(folder, name), { force: true })
+  }
+}
+
+function diskTrouble(error: unknown, path: string): Unavailable {
+  const code = (error as NodeJS.ErrnoException).code ?? String(error)
+  return new Unavailable(`${path} could not be read or written (${code})`, {
+    cause: error,
+    hint:
+      code === 'ENOSPC' ? 'the disk is full' : 'check the disk and the permissions of the folder',
+  })
+}

@@ -96,8 +96,9 @@ export function socketPaths(env: NodeJS.ProcessEnv): string[] {
  * @rejects XoauthdError when none is
  */
 export async function ask(paths: readonly string[], line: string): Promise<string> {
+  const tried = [...new Set(paths)]
   let forbidden: string | undefined
-  for (const path of new Set(paths)) {
+  for (const path of tried) {
     try {
       return await exchange(path, line)
     } catch (error) {
@@ -114,7 +115,7 @@ export async function ask(paths: readonly string[], line: string): Promise<strin
     )
   throw new XoauthdError(
     'no-daemon',
-    `no xoauthd answers on ${paths.join(' or ')}`,
+    `no xoauthd answers on ${tried.join(' or ')}`,
     'start it: systemctl --user start xoauthd, or: xoauthd serve',
   )
 }

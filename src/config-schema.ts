@@ -3,16 +3,17 @@
  * the manual show. Keys that belong to one provider stand in that provider's own file.
  */
 import { levels } from './log.ts'
-import type { ProviderKind } from './providers/provider.ts'
 import {
   byService,
   choice,
-  command,
   count,
+  described,
   flag,
   hostPort,
   list,
   mode,
+  nonEmptyList,
+  notYet,
   optional,
   pattern,
   redirect,
@@ -20,16 +21,26 @@ import {
   service,
   table,
   text,
-  texts,
 } from './schema.ts'
 
 /** The keys of every `[[account]]`. */
 export const accountEntries = {
   user: pattern('who signs in, or "*@domain" for any mailbox of a domain'),
   provider: text('the kind of server that issues the tokens'),
-  id: optional(text('the name of the account for HTTP and status; the user unless set')),
-  mailboxes: optional(list(pattern('a mailbox')), []),
-  services: optional(list(service('a service'))),
+  id: optional(text('the name of the account in status; the user unless set')),
+  mailboxes: optional(
+    list(
+      pattern('an address, or "*@domain" for a whole domain'),
+      'other mailboxes that this account may use: shared, delegated, aliases',
+    ),
+    [],
+  ),
+  services: optional(
+    nonEmptyList(
+      service('a service, e.g. "smtp"'),
+      'what tokens are given out for, and what consent is asked for at sign-in',
+    ),
+  ),
   login_as: optional(
     byService(
       choice(['mailbox', 'person'], 'whose name goes into the string'),
@@ -40,89 +51,93 @@ export const accountEntries = {
   client: optional(text('the name of a [client.NAME] table that this account takes its keys from')),
   scopes: optional(
     byService(
-      list(text('a scope')),
+      list(text('a scope'), 'the scopes of the service'),
       'OAuth scopes by service; "login" adds some to the sign-in alone',
     ),
     {},
   ),
   hosts: optional(
-    table({
-      smtp: optional(hostPort('the submission server')),
-      imap: optional(hostPort('the IMAP server')),
-      pop: optional(hostPort('the POP server')),
-    }),
+    described(
+      table({
+        smtp: optional(hostPort('the submission server')),
+        imap: optional(hostPort('the IMAP server')),
+        pop: optional(hostPort('the POP server')),
+      }),
+      'the mail servers of the account, as host:port',
+    ),
     {},
   ),
-  send: optional(choice(['smtp', 'gmail', 'graph'], 'how xoauthd sendmail hands mail over')),
+  send: optional(choice(['smtp', 'gmail', 'graph'], 'how mail of this account is handed over')),
   max_mailboxes: optional(
     count(1, 'how many mailboxes of a wildcard have their tokens kept in memory'),
     100_000,
   ),
 }
 
+const onlyMicrosoft = 'belongs to Microsoft, which this version does not serve yet; remove it'
+
 /** The keys of `[client.NAME]`: a registration that several accounts share. */
 export const clientEntries = {
   client_id: optional(text('the client id of the registration')),
   client_secret: optional(secret('the secret of the registration')),
-  certificate: optional(secret('certificate and private key, PEM')),
-  tenant: optional(text('the Microsoft tenant')),
-  cloud: optional(choice(['global', 'us-gov', 'us-dod', 'china'], 'the Microsoft cloud')),
   redirect_uri: optional(redirect('the redirect URI as the registration has it')),
+  certificate: notYet(onlyMicrosoft),
+  tenant: notYet(onlyMicrosoft),
+  cloud: notYet(onlyMicrosoft),
 }
 
-const socketEntries = {
-  path: optional(text('where the socket appears')),
-  mode: optional(mode('its mode, e.g. "0660"'), '0600'),
-  group: optional(text('its group, e.g. "Debian-exim"')),
-  owner: optional(text('its owner')),
-  accounts: optional(list(pattern('an account or mailbox'))),
-  services: optional(list(service('a service'))),
+/** The keys of every `[[socket]]`. */
+export const socketEntries = {
+  path: optional(text('where the socket appears; only one socket may leave it out')),
+  mode: optional(mode('its permissions, octal, in quotes, e.g. "0660"'), '0600'),
+  group: optional(text('its group, by name or number, e.g. "Debian-exim"')),
+  owner: optional(text('its owner, by name or number; the daemon must be root to give it away')),
+  accounts: optional(
+    nonEmptyList(
+      pattern('an account or mailbox, or "*@domain"'),
+      'whose tokens it gives out; all unless set, and required when others may open it',
+    ),
+  ),
+  services: optional(
+    nonEmptyList(
+      service('a service, e.g. "smtp"'),
+      'what it gives tokens out for; all unless set, and required when others may open it',
+    ),
+  ),
   protocol: optional(
-    choice(['line', 'socketmap'], 'the protocol: ours, or postfix socketmap'),
+    choice(
+      ['line'],
+      'what is spoken on it',
+      'must be "line"; "socketmap" is not served by this version yet',
+    ),
     'line',
   ),
-  map: optional(texts('for socketmap: which mailbox a host stands for')),
-  control: optional(flag('whether STATUS, REFRESH and RELOAD are answered; only with mode "0600"')),
+  map: notYet('belongs to "socketmap", which this version does not serve yet; remove it'),
+  control: optional(flag('whether it answers status, refresh and reload; only with mode "0600"')),
 }
 
-const httpEntries = {
-  listen: text('host:port, or the path of a UNIX socket'),
-  mode: optional(mode('the mode of a UNIX socket'), '0600'),
-  group: optional(text('the group of a UNIX socket')),
-  path: optional(text('the only path that is answered; any unless set')),
-  user: optional(text('the user name of the Basic credentials')),
-  password: optional(secret('the password of the Basic credentials')),
-  allow: optional(list(text('a network, e.g. "10.0.0.0/8"'))),
-  hosts: optional(list(text('a Host header')), []),
-  accounts: optional(list(pattern('an account or mailbox'))),
-  services: optional(list(service('a service'))),
-  cert: optional(secret('the certificate chain, PEM')),
-  key: optional(secret('the private key of the certificate, PEM')),
-}
-
-/** The tables beside `[[account]]`. */
+/** The tables of which there is one. */
 export const fileEntries = {
-  socket: optional(list(table(socketEntries)), []),
-  http: optional(table(httpEntries)),
   store: optional(
-    table({
-      path: optional(text('the folder of the grants')),
-      key: optional(secret('the age identity that opens an encrypted store')),
-    }),
+    described(
+      table({
+        path: optional(text('the folder of the grants')),
+        key: notYet('is not used by this version yet, which does not encrypt; remove it'),
+      }),
+      'where sign-ins are kept',
+    ),
     {},
   ),
-  notify: optional(table({ command: command('run when somebody has to do something') })),
   log: optional(
-    table({
-      level: optional(choice(levels, 'the least important line that is written'), 'info'),
-      audit: optional(flag('whether each answer leaves a line'), true),
-    }),
+    described(
+      table({
+        level: optional(choice(levels, 'the least important line that is written'), 'info'),
+        audit: optional(flag('whether each answer leaves a line'), true),
+      }),
+      'what is written to stderr',
+    ),
     {},
   ),
+  http: notYet('is not served by this version yet; remove the table'),
+  notify: notYet('is not done by this version yet; remove the table'),
 }
-
-/** All keys of an account of one kind. */
-export const accountTable = (kind: ProviderKind) => table({ ...accountEntries, ...kind.settings })
-
-export const clientTable = table(clientEntries)
-export const socketTable = table(socketEntries)

@@ -4,6 +4,8 @@
  * Promises that a reload which fails changes nothing, and that a stop lets open requests and running
  * refreshes end.
  */
+import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { createAccounts, type Accounts } from './accounts.ts'
 import { inheritedSockets } from './activation.ts'
 import { createAudit } from './audit.ts'
@@ -16,6 +18,7 @@ import type { Log } from './log.ts'
 import { describeFailure, type ControlRequest } from './protocol.ts'
 import { createSecretReader } from './secret.ts'
 import type { SocketConfig } from './socket-config.ts'
+import { defaultSocketPath } from './socket-path.ts'
 import { openSocket, type SocketListener, type SocketService } from './socket.ts'
 import { daemonStatus } from './status.ts'
 import { openStore } from './store.ts'
@@ -46,9 +49,14 @@ export async function startDaemon(
   const releaseStore = await store.lockForDaemon()
   const transport = createTransport(version)
   const alarm = createAlarm((nowMs) => keeper.tick(nowMs))
-  const keeper: Keeper = createKeeper({ store, log, now: Date.now, wake: alarm.set })
+  const keeper: Keeper = createKeeper({
+    store,
+    log,
+    now: Date.now,
+    wake: (delayMs) => alarm.set(delayMs),
+  })
   let accounts = accountsOf(config)
-  const audit = createAudit(log.line, config.log.audit)
+  const audit = createAudit((text) => log.line(text), config.log.audit)
   const credentials = createCredentials(() => accounts, keeper)
   const inherited = inheritedSockets(env)
   const sockets = new Map<string, Opened>()
@@ -59,6 +67,9 @@ export async function startDaemon(
   }
 
   async function open(socket: SocketConfig): Promise<void> {
+    // Only this folder is ours to make: systemd and the administrator make the others.
+    if (socket.path === defaultSocketPath(env))
+      await mkdir(dirname(socket.path), { mode: 0o700 }).catch(() => undefined)
     const service = { credentials, audit, log, now: Date.now, ...rightsOf(socket) }
     const listener = await openSocket(socket, service, inherited.get(socket.path))
     sockets.set(socket.path, { config: socket, service, listener })

@@ -15,15 +15,48 @@ export type Issue = v.BaseIssue<unknown>
 
 /** An object that has no keys but these. */
 export const table = v.strictObject
-export const list = v.array
 export const optional = v.optional
-export const either = v.union
 export const parse = v.safeParse
 export const constant = v.literal
+export const aboutOf = (schema: Schema): string => v.getDescription(unwrapped(schema)) ?? ''
 export const isIssueOfUnknownKey = (issue: Issue): boolean =>
   issue.type === 'strict_object' && issue.expected === 'never'
-export const isIssueOfMissingKey = (issue: Issue): boolean =>
-  issue.type === 'strict_object' && issue.expected !== 'never' && issue.received === 'undefined'
+export const isRequired = (schema: Schema): boolean => schema.type !== 'optional'
+/** Whether anything may stand there at all: see {@link notYet}. */
+export const isServed = (schema: Schema): boolean => unwrapped(schema).type !== 'never'
+
+/** The parts of a schema that others can stand in. */
+interface Parts {
+  /** Of a table. */
+  readonly entries?: Entries
+  /** Of a list. */
+  readonly item?: Schema
+  /** Of what has keys of any name. */
+  readonly value?: Schema
+}
+
+/** @returns the schema under what makes it optional */
+export function unwrapped(schema: Schema & Parts & { readonly wrapped?: Schema }): Schema & Parts {
+  return schema.wrapped === undefined ? schema : unwrapped(schema.wrapped)
+}
+
+/** Gives a table its sentence. */
+export const described = <S extends Schema>(schema: S, about: string) =>
+  v.pipe(schema, v.description(about))
+
+export const list = <S extends Schema>(item: S, about: string) =>
+  v.pipe(v.array(item), v.description(about))
+
+/** A list that would switch everything off if it were empty. */
+export const nonEmptyList = <S extends Schema>(item: S, about: string) =>
+  v.pipe(
+    v.array(item),
+    v.nonEmpty('is empty, which leaves nothing; name at least one, or remove it'),
+    v.description(about),
+  )
+
+/** A key of a later version: `message` says so to whoever writes it. */
+export const notYet = (message: string) => optional(v.never(message))
 
 /** One word or line; `about` is what an editor shows. */
 export const text = (about: string) =>
@@ -35,9 +68,13 @@ export const texts = (about: string) =>
 
 export const flag = (about: string) => v.pipe(v.boolean(), v.description(about))
 
-export const choice = <const Options extends readonly string[]>(options: Options, about: string) =>
+export const choice = <const Options extends readonly string[]>(
+  options: Options,
+  about: string,
+  message = `must be one of ${options.map((option) => `"${option}"`).join(', ')}`,
+) =>
   v.pipe(
-    v.picklist(options, `must be one of ${options.map((option) => `"${option}"`).join(', ')}`),
+    v.picklist(options, message),
     v.description(about),
   )
 
@@ -60,6 +97,9 @@ export const pattern = (about: string) =>
     v.description(about),
   )
 
+/** What a control socket answers before it looks for a service of that name. */
+const controlWords = ['status', 'refresh', 'reload']
+
 /** The name of a service, e.g. `smtp`. */
 export const service = (about: string) =>
   v.pipe(
@@ -67,6 +107,10 @@ export const service = (about: string) =>
     v.regex(
       /^[a-z0-9][a-z0-9_-]{0,31}$/,
       'is no service name; write it in lower case, e.g. "smtp"',
+    ),
+    v.check(
+      (value) => !controlWords.includes(value),
+      'is a word of the control socket; give the service another name',
     ),
     v.description(about),
   )

@@ -1,0 +1,266 @@
+/**
+ * The command line: each command is a name, its options and one call.
+ *
+ * The one door to commander. Nothing but the answer goes to stdout; an error is `xoauthd: what happened`
+ * and `hint: what to do` on stderr, with an exit code after sysexits.h.
+ */
+import { hostname, userInfo } from 'node:os'
+import { createInterface } from 'node:readline'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { XoauthdError, ask, credentialIn, requestLine, socketPaths } from './client.ts'
+import { ConfigError } from './config-error.ts'
+import { readConfig } from './config-file.ts'
+import { createAccounts } from './accounts.ts'
+import { startDaemon } from './daemon.ts'
+import { Failure, exitCodes, oneLine } from './errors.ts'
+import { createLog } from './log.ts'
+import { signIn, signOut, type SignInContext } from './login.ts'
+import { formats } from './protocol.ts'
+import { createSecretReader } from './secret.ts'
+import { createSignInUi, type Person } from './signin.ts'
+import type { DaemonStatus } from './status.ts'
+import { statusTable } from './status-table.ts'
+import { createTransport } from './transport.ts'
+import { version } from './version.ts'
+
+interface Common {
+  readonly config?: string
+  readonly socket?: string
+  readonly verbose?: boolean
+}
+
+const { env } = process
+/** Long enough to find a telephone for the second factor. */
+const signInMs = 15 * 60_000
+
+const program = new Command('xoauthd')
+  .description('keeps OAuth2 tokens for mail fresh and hands them to mail programs')
+  .version(version)
+  .helpOption('-h, --help', 'show this help')
+  .configureOutput({
+    writeErr: (text) => process.stderr.write(text.replace(/^error: /, 'xoauthd: ')),
+  })
+  .exitOverride()
+
+function command(name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .option('--config <file>', 'the configuration file')
+    .option('--socket <path>', "the daemon's socket")
+    .option('--verbose', 'say more')
+    .exitOverride()
+}
+
+command('serve', 'run the daemon in the foreground')
+  .option('--check', 'only read the configuration, and what it points to')
+  .action((options: Common & { check?: boolean }) =>
+    options.check === true ? checkConfiguration(options) : serve(options),
+  )
+
+command('login <user>', 'sign in').option('--no-browser', 'do not open a browser').action(login)
+
+command('logout <user>', 'forget a sign-in')
+  .option('--revoke', 'end it at the provider too')
+  .action(logout)
+
+command('token <user>', 'print a token')
+  .option('--service <name>', 'what it is for', 'smtp')
+  .addOption(new Option('--format <format>', 'how it is printed').choices(formats).default('token'))
+  .option('--no-newline', 'print no newline after it')
+  .option('--refused', 'the mail server refused the last one: fetch another')
+  .option('--min <seconds>', 'how long it must still live', wholeNumber)
+  .option('--wait <seconds>', 'how long to wait for a refresh, at most 60', wholeNumber)
+  .action(token)
+
+command('status', 'show the accounts and their tokens').option('--json', 'as JSON').action(status)
+
+command('refresh <user>', 'fetch a token now').action((user: string, options: Common) =>
+  order(options, `REFRESH ${user}`),
+)
+
+command('reload', 'read the configuration again').action((options: Common) =>
+  order(options, 'RELOAD'),
+)
+
+async function serve(options: Common): Promise<void> {
+  const log = createLog('info')
+  const daemon = await startDaemon(options.config, env, log)
+  if (options.verbose === true) log.setLevel('debug')
+  process.on('SIGHUP', () => void daemon.reload())
+  // Node would open its debugger, and with it every token, to whoever may send this.
+  process.on('SIGUSR1', () => undefined)
+  let stopping = false
+  const stop = (signal: string) => {
+    if (stopping) process.exit(1)
+    stopping = true
+    log.info('stopping', { signal })
+    void daemon.stop().then(() => {
+      log.flush()
+      process.exit(0)
+    })
+  }
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+}
+
+async function checkConfiguration(options: Common): Promise<void> {
+  const context = await signInContext(options)
+  const { config, surroundings } = context
+  let failed: unknown
+  for (const account of createAccounts(config, surroundings).all)
+    try {
+      await account.provider.check()
+    } catch (error) {
+      complain(`${account.user}: ${wordsOf(error).message}`, wordsOf(error).hint)
+      failed = error
+    }
+  if (failed !== undefined) process.exitCode = exitCodes.config
+  else process.stdout.write(`${config.file}: ${config.accounts.length} account(s), all well\n`)
+}
+
+async function login(user: string, options: Common & { browser: boolean }): Promise<void> {
+  const context = await signInContext(options)
+  const remote = env['SSH_CONNECTION'] !== undefined
+  const desktop = env['DISPLAY'] !== undefined || env['WAYLAND_DISPLAY'] !== undefined
+  const lines = createInterface({ input: process.stdin })
+  const person: Person = {
+    say: (line) => process.stderr.write(`${line}\n`),
+    typed: lines,
+    openBrowser:
+      options.browser && (desktop || process.platform === 'darwin') && !remote
+        ? openBrowser
+        : undefined,
+    forwardPort: remote
+      ? (port) => `ssh -N -L ${port}:127.0.0.1:${port} ${userInfo().username}@${hostname()}`
+      : undefined,
+  }
+  const signal = AbortSignal.timeout(signInMs)
+  try {
+    const { account, warnings } = await signIn(user, createSignInUi(person), context, signal)
+    for (const warning of warnings) process.stderr.write(`xoauthd: warning: ${warning}\n`)
+    process.stderr.write(`Signed in as ${account.user} for ${account.services.join(', ')}.\n`)
+  } finally {
+    lines.close()
+    process.stdin.unref()
+    context.surroundings.transport.close()
+  }
+}
+
+async function openBrowser(url: string): Promise<void> {
+  const { default: open } = await import('open')
+  await open(url)
+}
+
+async function logout(user: string, options: Common & { revoke?: boolean }): Promise<void> {
+  const context = await signInContext(options)
+  const signal = AbortSignal.timeout(signInMs)
+  const had = await signOut(user, options.revoke === true, context, signal)
+  context.surroundings.transport.close()
+  process.stderr.write(had ? `Signed out ${user}.\n` : `Nobody was signed in as ${user}.\n`)
+}
+
+async function signInContext(options: Common): Promise<SignInContext> {
+  const config = await readConfig(options.config, env)
+  const readSecret = createSecretReader(`${config.file}/..`, env)
+  const control = config.sockets.filter((socket) => socket.control).map(({ path }) => path)
+  return {
+    config,
+    surroundings: { transport: createTransport(version), readSecret },
+    sockets: options.socket === undefined ? [...control, ...socketPaths(env)] : [options.socket],
+  }
+}
+
+interface TokenFlags extends Common {
+  readonly service: string
+  readonly format: string
+  readonly newline: boolean
+  readonly refused?: boolean
+  readonly min?: number
+  readonly wait?: number
+}
+
+async function token(user: string, options: TokenFlags): Promise<void> {
+  const line = requestLine(user, options.format, options)
+  const reply = credentialIn(await ask(await socketsFor(options), line)).replace(/\n$/, '')
+  process.stdout.write(options.newline ? `${reply}\n` : reply)
+}
+
+async function status(options: Common & { json?: boolean }): Promise<void> {
+  const reply = await ask(await socketsFor(options), 'STATUS')
+  if (options.json === true) process.stdout.write(reply)
+  else {
+    const parsed = controlReply(reply) as unknown as DaemonStatus
+    process.stdout.write(statusTable(parsed, Math.floor(Date.now() / 1000)))
+  }
+}
+
+async function order(options: Common, line: string): Promise<void> {
+  controlReply(await ask(await socketsFor(options), line))
+}
+
+/** A control socket answers in JSON; any other one closes without a word. */
+function controlReply(reply: string): Record<string, unknown> {
+  if (reply === '')
+    throw new XoauthdError(
+      'not-allowed',
+      'this socket gives out tokens and does not control the daemon',
+      'name the control socket with --socket',
+    )
+  const parsed = JSON.parse(reply) as Record<string, unknown>
+  if (typeof parsed['error'] === 'string')
+    throw new XoauthdError(parsed['error'], textOf(parsed['message']), textOf(parsed['hint']))
+  return parsed
+}
+
+/** The configuration's control socket comes before the usual places, when it can be read. */
+async function socketsFor(options: Common): Promise<string[]> {
+  if (options.socket !== undefined) return [options.socket]
+  const usual = socketPaths(env)
+  if (env['XOAUTHD_SOCKET'] !== undefined) return usual
+  try {
+    const config = await readConfig(options.config, env)
+    return [...config.sockets.filter(({ control }) => control).map(({ path }) => path), ...usual]
+  } catch (error) {
+    // A mail program's user may not read the system's configuration, and need not.
+    if (options.config !== undefined) throw error
+    return usual
+  }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,8}$/.test(text)) throw new InvalidArgumentError('It must be a number of seconds.')
+  return Number(text)
+}
+
+function wordsOf(error: unknown): { message: string; hint: string | undefined; code: number } {
+  if (error instanceof Failure)
+    return { message: error.message, hint: error.hint, code: exitCodes[error.code] }
+  if (error instanceof XoauthdError) {
+    const code = (exitCodes as Record<string, number>)[error.code] ?? 1
+    return { message: error.message, hint: error.hint, code }
+  }
+  if (error instanceof ConfigError)
+    return { message: error.message, hint: undefined, code: exitCodes.config }
+  throw error
+}
+
+function complain(message: string, hint: string | undefined): void {
+  for (const line of message.split('\n')) process.stderr.write(`xoauthd: ${oneLine(line)}\n`)
+  if (hint !== undefined && hint !== '') process.stderr.write(`hint: ${hint}\n`)
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? 0 : exitCodes['bad-request']
+  else {
+    const { message, hint, code } = wordsOf(error)
+    complain(message, hint)
+    process.exitCode = code
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * `login` and `logout`: they work on the store themselves, so that they need no daemon, and tell a
+ * running one to look again.
+ *
+ * Promises that a sign-in which fails a check leaves the old grant in place.
+ */
+import { createAccounts, type Account } from './accounts.ts'
+import { ask } from './client.ts'
+import type { Config } from './config.ts'
+import { Misconfigured, NotAllowed, UnknownAccount } from './errors.ts'
+import { userName } from './identity.ts'
+import type { Surroundings } from './providers/provider.ts'
+import type { SignInUi } from './providers/provider.ts'
+import { openStore, ownerOf, type Store } from './store.ts'
+
+export interface SignInContext {
+  readonly config: Config
+  readonly surroundings: Surroundings
+  /** Where the daemon may be, to be told. */
+  readonly sockets: readonly string[]
+}
+
+/** How long the store's lock is waited for: a refresh of the daemon may hold it. */
+const lockWaitMs = 45_000
+
+/**
+ * Signs a person in, and fetches a token at once, so that what would fail tomorrow fails now.
+ *
+ * @returns the account and what its person should know
+ * @rejects Failure
+ */
+export async function signIn(
+  name: string,
+  ui: SignInUi,
+  context: SignInContext,
+  signal: AbortSignal,
+): Promise<{ account: Account; warnings: readonly string[] }> {
+  const account = accountOf(name, context)
+  const { provider } = account
+  if (!provider.signIn)
+    throw new Misconfigured(
+      `nobody signs in for ${account.user}: ${account.kind} needs no sign-in`,
+      {
+        hint: `run: xoauthd token ${name}`,
+      },
+    )
+  const store = await openOwnStore(context.config.storePath, `login ${name}`)
+  try {
+    const { grant, warnings } = await provider.signIn(ui, signal)
+    const [service = 'smtp'] = account.services
+    const nowMs = Date.now()
+    const request = { service, mailbox: account.user }
+    const issued = await provider.refresh(grant, request, nowMs, signal)
+    await underLock(store, account, () =>
+      store.replace(account.user, {
+        grant: issued.grant ?? grant,
+        binding: provider.binding,
+        signedInAtMs: nowMs,
+        refreshedAtMs: nowMs,
+        tokens: { [provider.tokenKey(request)]: issued.token },
+      }),
+    )
+    await tellDaemon(account, context)
+    return { account, warnings }
+  } finally {
+    await store.close()
+  }
+}
+
+/**
+ * Forgets a grant here, and with `revoke` at the provider first.
+ *
+ * @returns whether there was one
+ * @rejects Failure; when the provider does not revoke, the grant stays
+ */
+export async function signOut(
+  name: string,
+  revoke: boolean,
+  context: SignInContext,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const account = accountOf(name, context)
+  const store = await openOwnStore(context.config.storePath, `logout ${name}`)
+  try {
+    return await underLock(store, account, async () => {
+      if (revoke) await revokeGrant(account, store, signal)
+      return store.forget(account.user)
+    })
+  } finally {
+    await store.close()
+    await tellDaemon(account, context)
+  }
+}
+
+async function revokeGrant(account: Account, store: Store, signal: AbortSignal): Promise<void> {
+  if (!account.provider.revoke)
+    throw new Misconfigured(`${account.kind} cannot revoke`, {
+      hint: "run logout without --revoke, and end the sign-in on the provider's own pages",
+    })
+  const found = await store.read(account.user)
+  if (found) await account.provider.revoke(found.stored.grant, signal)
+}
+
+function accountOf(name: string, { config, surroundings }: SignInContext): Account {
+  const accounts = createAccounts(config, surroundings)
+  const found = accounts.findByName(name)
+  if (found) return found.account
+  throw new UnknownAccount(`no account answers for ${name}`, {
+    hint: `${config.file} has ${accounts.all.map(({ user }) => user).join(', ')}`,
+  })
+}
+
+/** Another user's files in the store would lock its owner out. */
+async function openOwnStore(path: string, command: string): Promise<Store> {
+  const owner = await ownerOf(path)
+  if (owner !== undefined && owner !== process.getuid?.()) {
+    const name = userName(owner)
+    throw new NotAllowed(`the store ${path} belongs to ${name}`, {
+      hint: `run: runuser -u ${name} -- xoauthd ${command}`,
+    })
+  }
+  return openStore(path)
+}
+
+async function underLock<Result>(
+  store: Store,
+  account: Account,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const release = await store.lock(account.user, AbortSignal.timeout(lockWaitMs))
+  try {
+    return await work()
+  } finally {
+    await release()
+  }
+}
+
+/** Without a daemon there is nobody to tell; a running one would find out by itself, only later. */
+async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<void> {
+  await ask(sockets, `REFRESH ${account.user}`).catch(() => undefined)
+}

@@ -1,15 +1,25 @@
 /**
- * The `[[account]]` and `[client.NAME]` tables: who signs in and how.
+ * The `[[account]]` tables: who signs in and how.
  *
  * Promises that no two accounts answer for one name, that every service an account has is one its
  * provider knows, and that a provider's own checks have passed.
  */
 import { foldCase, wildcardDomain } from './address.ts'
-import { accountEntries, accountTable, clientTable } from './config-schema.ts'
-import type { KeyPath } from './locate.ts'
+import type { Client, Clients } from './client-config.ts'
+import { accountEntries, clientEntries } from './config-schema.ts'
+import { keyName, type KeyPath } from './locate.ts'
 import { providers } from './providers/index.ts'
 import type { ProviderKind, Scopes } from './providers/provider.ts'
-import { check, suggestion, type Report } from './schema-check.ts'
+import {
+  checkTable,
+  only,
+  suggestion,
+  unknownKey,
+  type Placed,
+  type Report,
+  type Table,
+} from './schema-check.ts'
+import type { Output } from './schema.ts'
 
 export interface AccountConfig {
   readonly user: string
@@ -26,90 +36,81 @@ export interface AccountConfig {
   readonly settings: Readonly<Record<string, unknown>>
 }
 
-type Table = Record<string, unknown>
+type Common = Output<typeof accountEntries>
 
-function isTable(value: unknown): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** @returns the registrations that accounts share, by name */
-export function readClients(value: unknown, report: Report): Map<string, Table> {
-  const clients = new Map<string, Table>()
-  if (value === undefined) return clients
-  if (!isTable(value)) {
-    report(['client'], 'must be a table of tables: write [client.NAME]')
-    return clients
-  }
-  for (const [name, entries] of Object.entries(value)) {
-    check(clientTable, entries, ['client', name], report)
-    if (isTable(entries)) clients.set(name, entries)
-  }
-  return clients
-}
-
-/** @returns the accounts that could be read, with every problem of the others reported */
+/** @returns the accounts that are as they should be; the problems of all are reported */
 export function readAccounts(
-  value: unknown,
-  clients: Map<string, Table>,
+  tables: readonly Placed[],
+  clients: Clients,
   report: Report,
 ): AccountConfig[] {
-  if (!Array.isArray(value) || value.length === 0) {
-    const hint = 'is missing; write at least one [[account]] with user and provider'
-    report(
-      ['account'],
-      value === undefined || Array.isArray(value) ? hint : 'must be written as [[account]]',
-    )
-    return []
-  }
-  const accounts: AccountConfig[] = []
-  const taken = new Map<string, string>()
-  value.forEach((entry: unknown, index) => {
-    const account = readAccount(entry, ['account', index], clients, report)
-    if (!account) return
-    accounts.push(account)
-    for (const name of new Set([account.user, account.id, ...account.mailboxes])) {
-      const other = taken.get(foldCase(name))
-      if (other !== undefined)
-        report(['account', index, 'user'], `${name} is taken by the account ${other} already`)
-      taken.set(foldCase(name), account.user)
+  reportSharedNames(tables, report)
+  return tables.flatMap((placed) => readAccount(placed, clients, report) ?? [])
+}
+
+/** Whatever else is wrong with an account, no two may answer for one name. */
+function reportSharedNames(tables: readonly Placed[], report: Report): void {
+  const owners = new Map<string, Placed>()
+  for (const placed of tables)
+    for (const { name, key } of namesOf(placed.table)) {
+      const owner = owners.get(foldCase(name)) ?? placed
+      owners.set(foldCase(name), owner)
+      if (owner !== placed)
+        report(
+          [...placed.at, ...key],
+          `"${name}" is a name of ${keyName(owner.at)} already; give it to one of them (case does not matter)`,
+        )
     }
-  })
-  return accounts
+}
+
+/** @returns every name by which an account is found, with the key that gives it */
+export function namesOf({ user, id, mailboxes }: Table): { name: string; key: KeyPath }[] {
+  const others: readonly unknown[] = Array.isArray(mailboxes) ? mailboxes : []
+  return [
+    { name: user, key: ['user'] },
+    { name: id, key: ['id'] },
+    ...others.map((name, index) => ({ name, key: ['mailboxes', index] })),
+  ].flatMap(({ name, key }) => (typeof name === 'string' ? [{ name, key }] : []))
 }
 
 function readAccount(
-  value: unknown,
-  at: KeyPath,
-  clients: Map<string, Table>,
-  report: Report,
+  { table, at }: Placed,
+  clients: Clients,
+  reportTo: Report,
 ): AccountConfig | undefined {
-  if (!isTable(value)) {
-    report(at, 'must be a table: write [[account]]')
-    return undefined
+  const kind = kindOf(table['provider'], at, reportTo)
+  const client = clientOf(table['client'], at, clients, reportTo)
+  const faulty = new Set<unknown>()
+  const report: Report = (path, message) => {
+    faulty.add(path[0])
+    const place = placeOf(String(path[0]), table, at, client)
+    if (place) reportTo([...place, ...path], message)
   }
-  const kind = kindOf(value['provider'], at, report)
+  const common = checkTable(accountEntries, only(table, accountEntries), [], report)
+  // Which other keys may stand there, only the provider knows.
   if (!kind) return undefined
-  const merged = withClient(value, at, clients, kind, report)
-  const schema = accountTable(kind)
-  const common = check(schema, merged, at, report, otherKeys(merged, schema))
-  if (!common) return undefined
-  const names = new Set(Object.keys(accountEntries))
-  const settings = Object.fromEntries(Object.entries(common).filter(([key]) => !names.has(key)))
-  const { known, usual } = kind.services(common.scopes)
+  reportUnknown(table, kind, report)
+  const borrowed = client === undefined || client === 'missing' ? {} : client.table
+  const own = only({ ...borrowed, ...table }, kind.settings)
+  const settings = checkTable(kind.settings, own, [], report)
+  const { user, scopes = {} } = common
+  const { known, usual } = kind.services(scopes)
   const services = common.services ?? usual
-  for (const service of services)
-    if (!known.includes(service))
-      report(
-        [...at, 'services'],
-        `names "${service}", which this account has no scopes for; it knows ${known.join(', ')}`,
-      )
-  const wildcard = wildcardDomain(common.user) !== undefined
-  for (const [service, who] of Object.entries(common.login_as))
-    if (wildcard && who === 'person')
-      report([...at, 'login_as', service], 'cannot be "person": nobody signs in for a whole domain')
-  const identity = { user: common.user, services, scopes: common.scopes }
-  for (const problem of kind.problems?.(identity, settings) ?? [])
-    report([...at, problem.key], problem.message)
+  if (!faulty.has('scopes')) reportServices(common, known, report)
+  const complete = Object.keys(kind.settings).every((key) => !faulty.has(key))
+  if (user !== undefined && complete)
+    for (const problem of kind.problems?.({ user, services, scopes }, settings) ?? [])
+      report([problem.key], problem.message)
+  if (faulty.size > 0 || client === 'missing') return undefined
+  // Nothing is faulty, so nothing was left out.
+  return resolved(common as Common, services, settings)
+}
+
+function resolved(
+  common: Common,
+  services: readonly string[],
+  settings: AccountConfig['settings'],
+): AccountConfig {
   return {
     user: common.user,
     provider: common.provider,
@@ -126,41 +127,75 @@ function readAccount(
 }
 
 function kindOf(name: unknown, at: KeyPath, report: Report): ProviderKind | undefined {
+  // Of another type, or missing: that is said where every key is checked.
+  if (typeof name !== 'string' || name === '') return undefined
+  if (Object.hasOwn(providers, name)) return providers[name]
   const known = Object.keys(providers)
-  if (typeof name !== 'string') {
-    report([...at, 'provider'], `is missing; write provider = "…", one of ${known.join(', ')}`)
-    return undefined
-  }
-  const kind = providers[name]
-  if (!kind)
-    report(
-      [...at, 'provider'],
-      `"${name}" is no provider that xoauthd knows${suggestion(name, known).replace('; remove it', '')}; it knows ${known.join(', ')}`,
-    )
-  return kind
+  const meant = suggestion(name, known) ?? `write one of ${known.map(quoted).join(', ')}`
+  report([...at, 'provider'], `"${name}" is no provider that xoauthd knows; ${meant}`)
+  return undefined
 }
 
-/** An account's own keys win over those of its client; keys that its provider has no use for are left. */
-function withClient(
-  account: Table,
+function clientOf(
+  name: unknown,
   at: KeyPath,
-  clients: Map<string, Table>,
-  kind: ProviderKind,
+  clients: Clients,
   report: Report,
-): Table {
-  const name = account['client']
-  if (typeof name !== 'string') return account
+): Client | 'missing' | undefined {
+  if (typeof name !== 'string' || name === '') return undefined
   const client = clients.get(name)
-  if (!client) {
-    report([...at, 'client'], `names "${name}", and there is no [client.${name}]`)
-    return account
-  }
-  const usable = Object.entries(client).filter(([key]) => key in kind.settings)
-  return { ...Object.fromEntries(usable), ...account }
+  if (client) return client
+  const meant = suggestion(name, [...clients.keys()]) ?? 'write that table, or remove the key'
+  report([...at, 'client'], `names "${name}", and there is no [client.${name}]; ${meant}`)
+  return 'missing'
 }
 
-/** The keys of other providers that the account has, so that no far-fetched name is suggested for them. */
-function otherKeys(account: Table, schema: { entries: Table }): string[] {
-  const foreign = Object.values(providers).flatMap((kind) => Object.keys(kind.settings))
-  return foreign.filter((key) => key in schema.entries && key in account)
+/** @returns the table that a key of an account is to be corrected in, if that can be known */
+function placeOf(
+  key: string,
+  table: Table,
+  at: KeyPath,
+  client: Client | 'missing' | undefined,
+): KeyPath | undefined {
+  if (client === undefined || Object.hasOwn(table, key)) return at
+  if (client === 'missing') return Object.hasOwn(clientEntries, key) ? undefined : at
+  return Object.hasOwn(client.table, key) ? client.at : at
 }
+
+function reportUnknown(table: Table, kind: ProviderKind, report: Report): void {
+  const entries = { ...accountEntries, ...kind.settings }
+  for (const key of Object.keys(table)) {
+    if (Object.hasOwn(entries, key)) continue
+    const owners = Object.keys(providers).filter((name) => hasSetting(name, key))
+    report(
+      [key],
+      owners.length > 0
+        ? `belongs to provider = ${owners.map(quoted).join(' or ')}; remove it`
+        : unknownKey(key, entries),
+    )
+  }
+}
+
+function hasSetting(provider: string, key: string): boolean {
+  return Object.hasOwn(providers[provider]?.settings ?? {}, key)
+}
+
+function reportServices(common: Partial<Common>, known: readonly string[], report: Report): void {
+  const remedy = `which this account has no scopes for; it knows ${known.join(', ')}`
+  common.services?.forEach((service, index) => {
+    if (!known.includes(service)) report(['services', index], `names "${service}", ${remedy}`)
+  })
+  const wildcard = wildcardDomain(common.user ?? '') !== undefined
+  for (const [service, who] of Object.entries(common.login_as ?? {})) {
+    if (!known.includes(service)) report(['login_as', service], `is for "${service}", ${remedy}`)
+    if (wildcard && who === 'person')
+      report(
+        ['login_as', service],
+        'cannot be "person", since nobody signs in for a whole domain; write "mailbox"',
+      )
+  }
+  if (common.send !== undefined && !known.includes(common.send))
+    report(['send'], `needs the service "${common.send}", ${remedy}`)
+}
+
+const quoted = (word: string): string => `"${word}"`

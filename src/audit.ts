@@ -2,7 +2,7 @@
  * The audit: each answer leaves a line that tells which socket gave what for whom. Repeats of a line
  * within a second are counted and summed up, so that a busy relay does not drown its own log.
  */
-import { format } from './log.ts'
+import { format, word } from './log.ts'
 
 export interface Audit {
   /**
@@ -51,9 +51,10 @@ export function createAudit(line: (text: string) => void, answers: boolean): Aud
     },
     answered(socket, service, mailbox, result, waitMs, reason) {
       if (!all && reason === undefined) return
-      const wait = waitMs > 0 ? waitMs : undefined
       // The key is the line itself but for its wait: a string is cheap to build and to compare.
-      const text = `info answered socket=${socket} service=${service} mailbox=${mailbox} result=${result}`
+      const text =
+        `info answered socket=${word(socket)} service=${service} mailbox=${word(mailbox)}` +
+        ` result=${result}${reason === undefined ? '' : format({ reason })}`
       const count = repeats.get(text)
       if (count !== undefined) {
         repeats.set(text, count + 1)
@@ -61,7 +62,7 @@ export function createAudit(line: (text: string) => void, answers: boolean): Aud
       }
       if (repeats.size < openSumsLimit) repeats.set(text, 0)
       timer ??= setTimeout(flush, sumMs)
-      line(`${text}${format({ wait_ms: wait, reason })}`)
+      line(waitMs > 0 ? `${text} wait_ms=${waitMs}` : text)
     },
     flush,
   }

@@ -8,13 +8,17 @@
  */
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { link, open, rename, rm, unlink } from 'node:fs/promises'
+import { link, lstat, open, rename, rm, unlink } from 'node:fs/promises'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
-import { Misconfigured, Unavailable } from './errors.ts'
+import { Unavailable } from './errors.ts'
 
 /** How long a process may take to replace something stale; it takes milliseconds. */
 const takeOverTimeoutS = 10
+/** A holder says who it is at once, unless it is stopped: then it holds the path all the same. */
+const introductionMs = 1_000
+/** A full backlog gives no sign when it empties. */
+const crowdedMs = 50
 
 /** Whether anybody listens there. */
 export async function probe(path: string): Promise<'live' | 'stale' | 'absent'> {
@@ -25,7 +29,12 @@ export async function probe(path: string): Promise<'live' | 'stale' | 'absent'> 
       resolve('live')
     })
     socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') resolve('absent')
+      // A symbolic link that leads nowhere is there and has nobody behind it.
+      if (error.code === 'ENOENT')
+        lstat(path).then(
+          () => resolve('stale'),
+          () => resolve('absent'),
+        )
       // Not a socket at all, or one that nobody listens on.
       else if (error.code === 'ECONNREFUSED' || error.code === 'ENOTSOCK') resolve('stale')
       // A full backlog is somebody's.
@@ -94,6 +103,9 @@ async function lockDescriptor(fd: number): Promise<void> {
   })
 }
 
+/** A live process has the lock. */
+export class Held extends Unavailable {}
+
 /** Ends a lock. */
 export type Release = () => Promise<void>
 
@@ -110,10 +122,10 @@ export async function openFolder(
  * Takes a lock that dies with this process, waiting for its holder when there is one.
  *
  * @param path short enough for a socket, see {@link openFolder}
- * @param signal ends the wait; undefined does not wait at all
- * @rejects Unavailable when the lock is held until the wait ends
+ * @param signal ends the wait; one that is aborted already does not wait at all
+ * @rejects Held when somebody else has the lock until the wait ends
  */
-export async function lock(path: string, signal: AbortSignal | undefined): Promise<Release> {
+export async function lock(path: string, signal: AbortSignal): Promise<Release> {
   const waiting = new Set<Socket>()
   const server = createServer((socket) => {
     waiting.add(socket)
@@ -126,8 +138,7 @@ export async function lock(path: string, signal: AbortSignal | undefined): Promi
   try {
     while (!(await claim(listening, path))) {
       const holder = await released(path, signal)
-      if (holder !== undefined)
-        throw new Unavailable(`${basename(path)} is held by process ${holder}`)
+      if (holder !== undefined) throw new Held(`${basename(path)} is held by process ${holder}`)
     }
   } catch (error) {
     await rm(listening, { force: true })
@@ -135,36 +146,44 @@ export async function lock(path: string, signal: AbortSignal | undefined): Promi
     throw error
   }
   return async () => {
-    // The name goes first: a socket that is closed but still named would look stale to others.
-    await unlink(path).catch(ignoreMissing)
+    // The name goes first: a socket that is closed but still named would look stale to others, which
+    // is the worst that comes of a name that cannot be removed.
+    await unlink(path).catch(() => undefined)
     for (const socket of waiting) socket.destroy()
     server.close()
   }
 }
 
 /** @returns the holder's process id when the wait is over, undefined when the lock was let go */
-async function released(
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
+async function released(path: string, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve) => {
     let holder = ''
+    let crowded = false
     const socket = createConnection({ path, allowHalfOpen: true })
+    const settle = (outcome: string | undefined) => {
+      signal.removeEventListener('abort', stop)
+      clearTimeout(introduction)
+      resolve(outcome)
+    }
     const stop = () => {
       socket.destroy()
-      resolve(holder.trim() || 'unknown')
+      settle(holder.trim() || 'unknown')
     }
+    const stopWhenAborted = () => {
+      if (signal.aborted) stop()
+    }
+    const introduction = setTimeout(stopWhenAborted, introductionMs)
     socket.setEncoding('utf8')
     socket.on('data', (text: string) => {
       holder += text
-      if (signal === undefined || signal.aborted) stop()
+      stopWhenAborted()
     })
-    socket.on('error', () => undefined)
+    socket.on('error', (error: NodeJS.ErrnoException) => (crowded = error.code === 'EAGAIN'))
     socket.on('close', () => {
-      signal?.removeEventListener('abort', stop)
-      resolve(undefined)
+      if (crowded) setTimeout(settle, crowdedMs, undefined)
+      else settle(undefined)
     })
-    signal?.addEventListener('abort', stop)
+    signal.addEventListener('abort', stop)
   })
 }
 
@@ -183,8 +202,4 @@ export async function listen(server: ReturnType<typeof createServer>, path: stri
       process.umask(umask)
     }
   })
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw new Misconfigured(error.message, { cause: error })
 }

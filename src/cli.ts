@@ -5,6 +5,7 @@
  * and `hint: what to do` on stderr, with an exit code after sysexits.h.
  */
 import { hostname, userInfo } from 'node:os'
+import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { XoauthdError, ask, credentialIn, requestLine, socketPaths } from './client.ts'
@@ -15,7 +16,7 @@ import { startDaemon } from './daemon.ts'
 import { Failure, exitCodes, oneLine } from './errors.ts'
 import { createLog } from './log.ts'
 import { signIn, signOut, type SignInContext } from './login.ts'
-import { formats } from './protocol.ts'
+import { formats, parseRequest } from './protocol.ts'
 import { createSecretReader } from './secret.ts'
 import { createSignInUi, type Person } from './signin.ts'
 import type { DaemonStatus } from './status.ts'
@@ -38,7 +39,10 @@ const program = new Command('xoauthd')
   .version(version)
   .helpOption('-h, --help', 'show this help')
   .configureOutput({
-    writeErr: (text) => process.stderr.write(text.replace(/^error: /, 'xoauthd: ')),
+    writeErr: (text) =>
+      process.stderr.write(
+        text.replace(/^error: /, 'xoauthd: ').replace(/\n\((Did you mean .*)\)/, '\nhint: $1'),
+      ),
   })
   .exitOverride()
 
@@ -75,18 +79,18 @@ command('token <user>', 'print a token')
 
 command('status', 'show the accounts and their tokens').option('--json', 'as JSON').action(status)
 
-command('refresh <user>', 'fetch a token now').action((user: string, options: Common) =>
-  order(options, `REFRESH ${user}`),
-)
+command('refresh <user>', 'fetch a token now').action(refresh)
 
 command('reload', 'read the configuration again').action((options: Common) =>
   order(options, 'RELOAD'),
 )
 
 async function serve(options: Common): Promise<void> {
-  const log = createLog('info')
-  const daemon = await startDaemon(options.config, env, log)
-  if (options.verbose === true) log.setLevel('debug')
+  const verbose = options.verbose === true
+  const log = createLog(verbose ? 'debug' : 'info')
+  // What was asked for here goes before what the file says.
+  const daemonLog = verbose ? { ...log, setLevel: () => undefined } : log
+  const daemon = await startDaemon(options.config, env, daemonLog)
   process.on('SIGHUP', () => void daemon.reload())
   // Node would open its debugger, and with it every token, to whoever may send this.
   process.on('SIGUSR1', () => undefined)
@@ -111,7 +115,8 @@ async function checkConfiguration(options: Common): Promise<void> {
     try {
       await account.provider.check()
     } catch (error) {
-      complain(`${account.user}: ${wordsOf(error).message}`, wordsOf(error).hint)
+      const { message, hint } = wordsOf(error)
+      complain(`${account.user}: ${message}`, hint)
       failed = error
     }
   if (failed !== undefined) process.exitCode = exitCodes.config
@@ -141,7 +146,8 @@ async function login(user: string, options: Common & { browser: boolean }): Prom
     process.stderr.write(`Signed in as ${account.user} for ${account.services.join(', ')}.\n`)
   } finally {
     lines.close()
-    process.stdin.unref()
+    // An open terminal or pipe would keep the process; a file or /dev/null has no unref().
+    process.stdin.destroy()
     context.surroundings.transport.close()
   }
 }
@@ -161,7 +167,7 @@ async function logout(user: string, options: Common & { revoke?: boolean }): Pro
 
 async function signInContext(options: Common): Promise<SignInContext> {
   const config = await readConfig(options.config, env)
-  const readSecret = createSecretReader(`${config.file}/..`, env)
+  const readSecret = createSecretReader(dirname(config.file), env)
   const control = config.sockets.filter((socket) => socket.control).map(({ path }) => path)
   return {
     config,
@@ -187,11 +193,16 @@ async function token(user: string, options: TokenFlags): Promise<void> {
 
 async function status(options: Common & { json?: boolean }): Promise<void> {
   const reply = await ask(await socketsFor(options), 'STATUS')
-  if (options.json === true) process.stdout.write(reply)
-  else {
-    const parsed = controlReply(reply) as unknown as DaemonStatus
-    process.stdout.write(statusTable(parsed, Math.floor(Date.now() / 1000)))
-  }
+  const parsed = controlReply(reply) as unknown as DaemonStatus
+  const nowS = Math.floor(Date.now() / 1000)
+  process.stdout.write(options.json === true ? reply : statusTable(parsed, nowS))
+}
+
+async function refresh(user: string, options: Common): Promise<void> {
+  const line = `REFRESH ${user}`
+  const request = parseRequest(line)
+  if (request.kind === 'malformed') throw request.failure
+  await order(options, line)
 }
 
 async function order(options: Common, line: string): Promise<void> {
@@ -206,6 +217,9 @@ function controlReply(reply: string): Record<string, unknown> {
       'this socket gives out tokens and does not control the daemon',
       'name the control socket with --socket',
     )
+  // A daemon that is killed while it answers leaves half a line.
+  if (!reply.endsWith('\n'))
+    throw new XoauthdError('unavailable', 'the daemon broke off in its answer', 'ask again')
   const parsed = JSON.parse(reply) as Record<string, unknown>
   if (typeof parsed['error'] === 'string')
     throw new XoauthdError(parsed['error'], textOf(parsed['message']), textOf(parsed['hint']))

@@ -104,7 +104,8 @@ export async function ask(paths: readonly string[], line: string): Promise<strin
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EACCES' || code === 'EPERM') forbidden = path
-      else if (code !== 'ENOENT' && code !== 'ECONNREFUSED' && code !== 'ENOTDIR') throw error
+      else if (code !== 'ENOENT' && code !== 'ECONNREFUSED' && code !== 'ENOTDIR')
+        throw brokenOff(path, error)
     }
   }
   if (forbidden !== undefined)
@@ -117,6 +118,16 @@ export async function ask(paths: readonly string[], line: string): Promise<strin
     'no-daemon',
     `no xoauthd answers on ${tried.join(' or ')}`,
     'start it: systemctl --user start xoauthd, or: xoauthd serve',
+  )
+}
+
+function brokenOff(path: string, error: unknown): XoauthdError {
+  if (error instanceof XoauthdError) return error
+  const { code } = error as NodeJS.ErrnoException
+  return new XoauthdError(
+    'unavailable',
+    `the daemon on ${path} broke off (${code ?? String(error)})`,
+    'its log tells why',
   )
 }
 

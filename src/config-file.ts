@@ -4,9 +4,10 @@
  * It holds commands, so a file that anybody else can write is refused; it may hold secrets, and then
  * nobody else may read it either.
  */
-import { readFile, stat } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { isAbsolute, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { ConfigError } from './config-error.ts'
 import { parseConfig, type Config } from './config.ts'
 import { expandPath, exposure } from './secret.ts'
@@ -31,8 +32,8 @@ export async function readConfig(
       `can be written by others than its owner (mode ${mode}), and it may name commands; run: chmod go-w ${file}`,
     )
   const config = await parseConfig(text, file, env)
-  const open = config.holdsSecret ? exposure(file, stats) : undefined
-  if (open) throw refusal(file, `holds a secret, and ${open.message}; run: ${open.hint}`)
+  const exposed = config.holdsSecret ? exposure(file, stats) : undefined
+  if (exposed) throw refusal(file, `holds a secret, and ${exposed.message}; run: ${exposed.hint}`)
   return { ...config, storePath: storePath(config, env) }
 }
 
@@ -40,8 +41,7 @@ async function findFile(given: string | undefined, env: NodeJS.ProcessEnv) {
   const candidates = candidatesFor(given, env)
   for (const file of candidates) {
     try {
-      const stats = await stat(file)
-      return { file, text: await readFile(file, 'utf8'), stats }
+      return await readFile(file)
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code
       if (code === 'ENOENT' || code === 'ENOTDIR') continue
@@ -58,12 +58,20 @@ async function findFile(given: string | undefined, env: NodeJS.ProcessEnv) {
   )
 }
 
+/** What is checked is the very file that is read, whatever its name stands for a moment later. */
+async function readFile(file: string): Promise<{ file: string; text: string; stats: Stats }> {
+  const handle = await open(file)
+  try {
+    return { file, stats: await handle.stat(), text: await handle.readFile('utf8') }
+  } finally {
+    await handle.close()
+  }
+}
+
 function candidatesFor(given: string | undefined, env: NodeJS.ProcessEnv): string[] {
   const named = given ?? env['XOAUTHD_CONFIG']
   if (named !== undefined && named !== '') return [resolve(named)]
-  const xdg = env['XDG_CONFIG_HOME']
-  const base =
-    xdg !== undefined && isAbsolute(xdg) ? xdg : join(env['HOME'] ?? homedir(), '.config')
+  const base = absolute(env['XDG_CONFIG_HOME']) ?? join(homeOf(env), '.config')
   return [join(base, 'xoauthd', 'config.toml'), systemFile]
 }
 
@@ -73,12 +81,19 @@ function refusal(file: string, message: string): ConfigError {
 
 /** systemd's folder for state, else the user's; the system's file means the system's store. */
 function storePath(config: Config, env: NodeJS.ProcessEnv): string {
-  if (config.storePath !== '') return expandPath(config.storePath, join(config.file, '..'), env)
+  if (config.storePath !== '')
+    return resolve(expandPath(config.storePath, dirname(config.file), env))
   const [state] = (env['STATE_DIRECTORY'] ?? '').split(':')
   if (state !== undefined && isAbsolute(state)) return state
   if (config.file.startsWith('/etc/')) return '/var/lib/xoauthd'
-  const xdg = env['XDG_STATE_HOME']
-  const base =
-    xdg !== undefined && isAbsolute(xdg) ? xdg : join(env['HOME'] ?? homedir(), '.local', 'state')
-  return join(base, 'xoauthd')
+  return join(absolute(env['XDG_STATE_HOME']) ?? join(homeOf(env), '.local', 'state'), 'xoauthd')
+}
+
+function homeOf(env: NodeJS.ProcessEnv): string {
+  return absolute(env['HOME']) ?? homedir()
+}
+
+/** A relative path in such a variable counts as none (XDG Base Directory Specification). */
+function absolute(path: string | undefined): string | undefined {
+  return path !== undefined && isAbsolute(path) ? path : undefined
 }

@@ -3,6 +3,7 @@
  * the manual show. Keys that belong to one provider stand in that provider's own file.
  */
 import { levels } from './log.ts'
+import { providers } from './providers/index.ts'
 import {
   byService,
   choice,
@@ -26,7 +27,7 @@ import {
 /** The keys of every `[[account]]`. */
 export const accountEntries = {
   user: pattern('who signs in, or "*@domain" for any mailbox of a domain'),
-  provider: text('the kind of server that issues the tokens'),
+  provider: text(`the kind of server that issues the tokens: ${Object.keys(providers).join(', ')}`),
   id: optional(text('the name of the account in status; the user unless set')),
   mailboxes: optional(
     list(
@@ -114,6 +115,22 @@ export const socketEntries = {
   ),
   map: notYet('belongs to "socketmap", which this version does not serve yet; remove it'),
   control: optional(flag('whether it answers status, refresh and reload; only with mode "0600"')),
+}
+
+/** The keys of `[http]`, which is not served yet. */
+export const httpEntries = {
+  listen: text('host:port, or the path of a UNIX socket'),
+  mode: optional(mode('the mode of a UNIX socket'), '0600'),
+  group: optional(text('the group of a UNIX socket')),
+  path: optional(text('the only path that is answered; any unless set')),
+  user: optional(text('the user name of the Basic credentials')),
+  password: optional(secret('the password of the Basic credentials')),
+  allow: optional(nonEmptyList(text('a network, e.g. "10.0.0.0/8"'), 'the networks that may ask')),
+  hosts: optional(list(text('a host name'), "Host headers beside loopback's own names"), []),
+  accounts: optional(nonEmptyList(pattern('an account or mailbox'), 'whose tokens it gives out')),
+  services: optional(nonEmptyList(service('a service'), 'what it gives tokens out for')),
+  cert: optional(secret('the certificate chain, PEM')),
+  key: optional(secret('the private key of the certificate, PEM')),
 }
 
 /** The tables of which there is one. */

@@ -5,14 +5,14 @@
  * The one door to smol-toml. What a key may hold stands in config-schema.ts and in the providers' files.
  */
 import { TomlError, parse as parseToml } from 'smol-toml'
-import { readAccounts, readClients, type AccountConfig } from './account-config.ts'
+import { namesOf, readAccounts, type AccountConfig } from './account-config.ts'
+import { readClients } from './client-config.ts'
 import { ConfigError } from './config-error.ts'
 import { fileEntries } from './config-schema.ts'
-import { createLocator, type KeyPath } from './locate.ts'
+import { createLocator, keyName, type KeyPath } from './locate.ts'
 import type { Level } from './log.ts'
-import { check, type Report } from './schema-check.ts'
-import { table } from './schema.ts'
-import { resolveSockets, type SocketConfig } from './socket-config.ts'
+import { checkTable, tablesOf, type Report } from './schema-check.ts'
+import { readSockets, type SocketConfig } from './socket-config.ts'
 
 export interface Config {
   readonly file: string
@@ -34,26 +34,26 @@ export async function parseConfig(
   file: string,
   env: NodeJS.ProcessEnv,
 ): Promise<Config> {
-  const problems: { path: KeyPath; message: string }[] = []
+  const problems: Problem[] = []
   const report: Report = (path, message) => void problems.push({ path, message })
-  const raw = readToml(text, file)
-  const { account, client, ...rest } = raw
-  const top = check(table(fileEntries), rest, [], report, ['account', 'client'])
+  const { account, client, socket, ...rest } = readToml(text, file)
+  const { store, log } = checkTable(fileEntries, rest, [], report, ['account', 'client', 'socket'])
+  if (account === undefined || (Array.isArray(account) && account.length === 0))
+    report(['account'], 'is missing; write at least one [[account]] with user and provider')
+  const tables = tablesOf('account', account, report)
   const clients = readClients(client, report)
-  const accounts = readAccounts(account, clients, report)
-  const sockets = top ? resolveSockets(top.socket, accounts, file, env, report) : []
-  if (top?.http) report(['http'], 'is not served by this version yet; remove the table')
-  if (top?.notify) report(['notify'], 'is not done by this version yet; remove the table')
-  if (top?.store.key)
-    report(['store', 'key'], 'is not used by this version yet, which does not encrypt; remove it')
-  if (problems.length > 0 || !top) throw await located(problems, text, file)
+  const accounts = readAccounts(tables, clients, report)
+  const names = tables.flatMap(({ table }) => namesOf(table).map(({ name }) => name))
+  const sockets = readSockets(tablesOf('socket', socket, report), names, file, env, report)
+  if (problems.length > 0 || !store || !log) throw await located(problems, text, file)
+  const parsed = [accounts, [...clients.values()].map((each) => each.parsed)]
   return {
     file,
     accounts,
     sockets,
-    storePath: top.store.path ?? '',
-    log: top.log,
-    holdsSecret: /"kind":"inline"/.test(JSON.stringify(accounts)),
+    storePath: store.path ?? '',
+    log,
+    holdsSecret: /"kind":"inline"/.test(JSON.stringify(parsed)),
   }
 }
 
@@ -69,26 +69,26 @@ function readToml(text: string, file: string): Record<string, unknown> {
   }
 }
 
+interface Problem {
+  readonly path: KeyPath
+  readonly message: string
+}
+
 async function located(
-  problems: readonly { path: KeyPath; message: string }[],
+  problems: readonly Problem[],
   text: string,
   file: string,
 ): Promise<ConfigError> {
   const lineOf = await createLocator(text)
-  const withLines = problems.map(({ path, message }) => ({
+  const sentences = problems.map(({ path, message }) => ({
     line: lineOf(path),
     key: keyName(path),
     message,
   }))
+  // What is wrong with a client is found again by each account that uses it.
+  const distinct = new Map(sentences.map((each) => [JSON.stringify(each), each]))
   return new ConfigError(
     file,
-    withLines.sort((a, b) => a.line - b.line),
+    [...distinct.values()].sort((a, b) => a.line - b.line),
   )
-}
-
-/** `account[2].client_id`, counted as a person would. */
-function keyName(path: KeyPath): string {
-  return path
-    .map((key, at) => (typeof key === 'number' ? `[${key + 1}]` : at === 0 ? key : `.${key}`))
-    .join('')
 }

@@ -9,10 +9,11 @@ import { dirname } from 'node:path'
 import { createAccounts, type Accounts } from './accounts.ts'
 import { inheritedSockets } from './activation.ts'
 import { createAudit } from './audit.ts'
+import { ConfigError } from './config-error.ts'
 import { readConfig } from './config-file.ts'
 import type { Config } from './config.ts'
 import { createCredentials, createScope } from './credentials.ts'
-import { UnknownAccount, asFailure } from './errors.ts'
+import { Misconfigured, UnknownAccount, asFailure, type Failure } from './errors.ts'
 import { createKeeper, type Keeper } from './keeper.ts'
 import type { Log } from './log.ts'
 import { describeFailure, type ControlRequest } from './protocol.ts'
@@ -60,19 +61,37 @@ export async function startDaemon(
   const credentials = createCredentials(() => accounts, keeper)
   const inherited = inheritedSockets(env)
   const sockets = new Map<string, Opened>()
+  const closings = new Set<Promise<void>>()
+  let turn: Promise<void> = Promise.resolve()
 
   function accountsOf(from: Config): Accounts {
-    const readSecret = createSecretReader(`${from.file}/..`, env)
+    const readSecret = createSecretReader(dirname(from.file), env)
     return createAccounts(from, { transport, readSecret })
   }
 
-  async function open(socket: SocketConfig): Promise<void> {
+  async function open(socket: SocketConfig): Promise<Opened> {
     // Only this folder is ours to make: systemd and the administrator make the others.
     if (socket.path === defaultSocketPath(env))
       await mkdir(dirname(socket.path), { mode: 0o700 }).catch(() => undefined)
     const service = { credentials, audit, log, now: Date.now, ...rightsOf(socket) }
     const listener = await openSocket(socket, service, inherited.get(socket.path))
-    sockets.set(socket.path, { config: socket, service, listener })
+    const opened = { config: socket, service, listener }
+    sockets.set(socket.path, opened)
+    return opened
+  }
+
+  function shut({ config: { path }, listener }: Opened): Promise<void> {
+    sockets.delete(path)
+    // Its descriptor is closed with it, and the number is soon another's.
+    inherited.delete(path)
+    const closing = listener
+      .close()
+      .catch((error: unknown) => {
+        log.warn('socket left behind', { socket: path, reason: String(error) })
+      })
+      .finally(() => closings.delete(closing))
+    closings.add(closing)
+    return closing
   }
 
   function rightsOf(socket: SocketConfig): Pick<SocketService, 'scope' | 'control'> {
@@ -83,7 +102,7 @@ export async function startDaemon(
     try {
       return `${JSON.stringify(await obey(request))}\n`
     } catch (error) {
-      return `${JSON.stringify(describeFailure(asFailure(error)))}\n`
+      return `${JSON.stringify(describeFailure(failureOf(error)))}\n`
     }
   }
 
@@ -102,36 +121,77 @@ export async function startDaemon(
         return { refreshed: found.account.user }
       }
       case 'reload':
-        await take(await readConfig(given, env))
+        await reload()
         return { reloaded: config.file }
     }
   }
 
-  /** Sockets first: what cannot be opened is known before anything else has changed. */
-  async function take(next: Config): Promise<void> {
-    const wanted = new Map(next.sockets.map((socket) => [socket.path, socket]))
-    for (const [path, { config: before, service, listener }] of sockets) {
-      const after = wanted.get(path)
-      if (after && sameName(before, after)) Object.assign(service, rightsOf(after))
-      else {
-        await listener.close()
-        sockets.delete(path)
+  /** One at a time, and none beside a stop. */
+  function inTurn(work: () => Promise<void>): Promise<void> {
+    const done = turn.then(work)
+    turn = done.catch(() => undefined)
+    return done
+  }
+
+  function reload(): Promise<void> {
+    return inTurn(async () => {
+      try {
+        await take(await readConfig(given, env))
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        for (const line of reason.split('\n')) log.error('reload failed', { reason: line })
+        log.warn('configuration kept', { file: config.file })
+        throw error
       }
+    })
+  }
+
+  /** What can fail comes first and is undone, so that a reload which fails has changed nothing. */
+  async function take(next: Config): Promise<void> {
+    const nextAccounts = accountsOf(next)
+    await openSockets(next.sockets)
+    const wanted = new Map(next.sockets.map((socket) => [socket.path, socket]))
+    for (const opened of [...sockets.values()]) {
+      const socket = wanted.get(opened.config.path)
+      if (socket) Object.assign(opened.service, rightsOf(socket))
+      // The request for this very reload may be open on it.
+      else void shut(opened)
     }
-    for (const socket of next.sockets) if (!sockets.has(socket.path)) await open(socket)
     if (next.storePath !== config.storePath)
       log.warn('store not moved', { store: config.storePath, hint: 'restart xoauthd to move it' })
     config = next
-    accounts = accountsOf(next)
+    accounts = nextAccounts
     log.setLevel(next.log.level)
     audit.setAnswers(next.log.audit)
     await keeper.adopt(accounts, Date.now())
     log.info('reloaded', { file: next.file, accounts: next.accounts.length })
   }
 
+  async function openSockets(wanted: readonly SocketConfig[]): Promise<void> {
+    const undo: (() => Promise<void>)[] = []
+    try {
+      for (const socket of wanted) {
+        const before = sockets.get(socket.path)
+        // The modes of an inherited one are systemd's.
+        if (before && (sameName(before.config, socket) || inherited.has(socket.path))) continue
+        if (before) {
+          await shut(before)
+          undo.push(async () => {
+            await open(before.config)
+          })
+        }
+        const opened = await open(socket)
+        undo.push(() => shut(opened))
+      }
+    } catch (error) {
+      for (const step of undo.reverse()) await step()
+      throw error
+    }
+  }
+
   await keeper.adopt(accounts, Date.now())
   try {
-    for (const socket of config.sockets) await open(socket)
+    await openSockets(config.sockets)
   } catch (error) {
     await stop()
     throw error
@@ -142,7 +202,8 @@ export async function startDaemon(
   log.info('ready', { version, accounts: config.accounts.length, sockets: sockets.size })
 
   async function stop(): Promise<void> {
-    await Promise.all([...sockets.values()].map(({ listener }) => listener.close()))
+    for (const opened of [...sockets.values()]) void shut(opened)
+    await Promise.all(closings)
     await keeper.close()
     alarm.stop()
     transport.close()
@@ -152,16 +213,8 @@ export async function startDaemon(
   }
 
   return {
-    async reload() {
-      try {
-        await take(await readConfig(given, env))
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error)
-        for (const line of reason.split('\n')) log.error('reload failed', { reason: line })
-        log.warn('configuration kept', { file: config.file })
-      }
-    },
-    stop,
+    reload: () => reload().catch(() => undefined),
+    stop: () => inTurn(stop),
   }
 }
 
@@ -170,6 +223,13 @@ interface Opened {
   /** Its rights may change with a reload. */
   readonly service: { -readonly [Key in keyof SocketService]: SocketService[Key] }
   readonly listener: SocketListener
+}
+
+/** Where the file is wrong, the one who asked for the reload is told all of it. */
+function failureOf(error: unknown): Failure {
+  return error instanceof ConfigError
+    ? new Misconfigured(error.message.replaceAll('\n', '; '))
+    : asFailure(error)
 }
 
 function sameName(a: SocketConfig, b: SocketConfig): boolean {

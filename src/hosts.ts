@@ -4,11 +4,11 @@
  * Promises at most {@link maxInFlight} requests to a host at a time, and while it is in trouble one
  * probe a tick; nobody else asks before that one has come through.
  */
-import { Unavailable } from './errors.ts'
+import type { Unavailable } from './errors.ts'
 
 export interface Hosts {
-  /** Until when a host is left alone, epoch ms; 0 when it is well. */
-  retryAtMs(authority: string): number
+  /** What is wrong with a host, and until when it is left alone; undefined when it is well. */
+  trouble(authority: string): Trouble | undefined
   /** Whether a request may start: the host is well, or its next probe is due. */
   mayStart(authority: string, nowMs: number): boolean
   /**
@@ -18,17 +18,32 @@ export interface Hosts {
    * @rejects Unavailable when the host got into trouble while we waited
    */
   enter(authority: string, now: () => number): Promise<Leave>
+  /** What was planned by a clock that was wrong is due. */
+  clockSetBack(nowMs: number): void
 }
 
-/** @returns whether the host has just come back from trouble */
-export type Leave = (failure: Unavailable | undefined, nowMs: number) => boolean
+export interface Trouble {
+  readonly failure: Unavailable
+  /** Epoch ms. */
+  readonly retryAtMs: number
+}
+
+/** What the host did: it answered, it was not asked after all, or it failed. */
+export type Outcome = 'answered' | 'unasked' | Unavailable
+
+export type Leave = (outcome: Outcome, nowMs: number) => void
 
 interface Host {
   inFlight: number
   readonly queue: (() => void)[]
-  /** Undefined when all is well. */
-  trouble:
-    { failure: Unavailable; failures: number; retryAtMs: number; probing: boolean } | undefined
+  trouble: OwnTrouble | undefined
+}
+
+interface OwnTrouble {
+  readonly failure: Unavailable
+  readonly failures: number
+  retryAtMs: number
+  probing: boolean
 }
 
 /** What providers see of us at once, whatever is due. */
@@ -37,9 +52,17 @@ const maxInFlight = 32
 const firstRetryMs = 5_000
 /** One probe a tick; a little less, so that recovery is seen within one. */
 const probeIntervalMs = 29_000
+const probeJitterMs = 1_000
 
-/** @param random 0 to 1, for jitter */
-export function createHosts(random: () => number): Hosts {
+/**
+ * @param options.random 0 to 1, for jitter
+ * @param options.recovered is told of a host that has come back from trouble
+ */
+export function createHosts(options: {
+  readonly random: () => number
+  readonly recovered: (authority: string) => void
+}): Hosts {
+  const { random, recovered } = options
   const hosts = new Map<string, Host>()
 
   function hostOf(authority: string): Host {
@@ -72,31 +95,38 @@ export function createHosts(random: () => number): Hosts {
     }
     const failures = (trouble?.failures ?? 0) + 1
     const backOffMs =
-      failures === 1 ? firstRetryMs * (1 + random()) : probeIntervalMs * (1 - random() / 10)
+      failures === 1 ? firstRetryMs * (1 + random()) : probeIntervalMs + probeJitterMs * random()
     const retryAtMs = nowMs + Math.max(failure.retryAfterMs ?? 0, backOffMs)
     host.trouble = { failure, failures, retryAtMs, probing: false }
   }
 
   return {
-    retryAtMs: (authority) => hostOf(authority).trouble?.retryAtMs ?? 0,
+    trouble: (authority) => hostOf(authority).trouble,
     mayStart,
 
     async enter(authority, now) {
       const host = hostOf(authority)
       if (host.inFlight < maxInFlight) host.inFlight++
       else await new Promise<void>((resolve) => host.queue.push(resolve))
-      if (!mayStart(authority, now())) {
+      const { trouble } = host
+      if (trouble && !mayStart(authority, now())) {
         leavePlace(host)
-        throw host.trouble?.failure ?? new Unavailable(`${authority} is in trouble`)
+        throw trouble.failure
       }
-      if (host.trouble) host.trouble.probing = true
-      return (failure, nowMs) => {
+      if (trouble) trouble.probing = true
+      return (outcome, nowMs) => {
         const wasDown = host.trouble !== undefined
-        if (failure) blame(host, failure, nowMs)
-        else host.trouble = undefined
+        if (outcome === 'answered') host.trouble = undefined
+        else if (outcome !== 'unasked') blame(host, outcome, nowMs)
+        else if (trouble) trouble.probing = false
         leavePlace(host)
-        return wasDown && !failure
+        if (wasDown && outcome === 'answered') recovered(authority)
       }
+    },
+
+    clockSetBack(nowMs) {
+      for (const { trouble } of hosts.values())
+        if (trouble) trouble.retryAtMs = Math.min(trouble.retryAtMs, nowMs)
     },
   }
 }

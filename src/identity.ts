@@ -1,6 +1,9 @@
 /** Users and groups of this machine, by name: from wherever its administrator keeps them (nsswitch). */
 import { execFileSync } from 'node:child_process'
 
+/** uid_t has 32 bits, and chown(2) takes the last value for "leave it". */
+const largestId = 2 ** 32 - 2
+
 /** @returns the numeric id, or undefined when there is no such group */
 export function groupId(name: string): number | undefined {
   return lookUp('group', name)
@@ -17,7 +20,7 @@ export function userName(uid: number): string {
 }
 
 function lookUp(database: 'group' | 'passwd', name: string): number | undefined {
-  if (/^\d+$/.test(name)) return Number(name)
+  if (/^\d+$/.test(name)) return Number(name) <= largestId ? Number(name) : undefined
   const id = entry(database, name)?.[2]
   return id === undefined ? undefined : Number(id)
 }

@@ -7,25 +7,30 @@
  */
 import type { Account, Accounts } from './accounts.ts'
 import { wildcardDomain } from './address.ts'
-import { Failure, SignInNeeded, Unavailable, asFailure } from './errors.ts'
+import { Failure, Misconfigured, SignInNeeded, Unavailable, asFailure } from './errors.ts'
 import { createHosts } from './hosts.ts'
 import { createKept, type Kept } from './kept.ts'
 import type { Log } from './log.ts'
+import { delayOf, planTick } from './plan.ts'
 import type { Token, TokenRequest } from './providers/provider.ts'
-import { createRenewal } from './renewal.ts'
+import { createRenewal, usable } from './renewal.ts'
 import {
+  clockToleranceMs,
   createSlot,
   deferred,
+  dueAtMs,
+  endWaiting,
   failedState,
+  forceFloorMs,
   lifetimeMs,
   mayForce,
   nextAttempt,
   remainingMs,
+  replanned,
   settled,
-  wantedAtMs,
   type Slot,
 } from './slot.ts'
-import type { Store } from './store.ts'
+import type { Store, StoredGrant } from './store.ts'
 
 export interface Wanted {
   /** How long the token must still live; undefined: a minute, or a quarter of a shorter life. */
@@ -56,7 +61,7 @@ export interface Keeper {
    * @rejects Failure when no fresh token could be had
    */
   refresh(account: Account, mailbox: string): Promise<void>
-  /** Starts what is due. To be called when `wake` said, and at least every {@link tickMs}. */
+  /** Starts what is due. To be called when `wake` said, and at least every `tickMs`. */
   tick(nowMs: number): void
   /** Takes over a list of accounts; those that did not change keep their tokens. */
   adopt(accounts: Accounts, nowMs: number): Promise<void>
@@ -66,16 +71,10 @@ export interface Keeper {
   close(): Promise<void>
 }
 
-/** The longest that anything waits for the next look at the clock. */
-export const tickMs = 30_000
-/** Being late by this much is better than waking a laptop for each of many accounts. */
-const slackMs = 10_000
 /** What is left of a token must do for one delivery at least. */
 const defaultMinMs = 60_000
 /** After an outage all accounts of a provider are due; they come within this. */
 const spreadMs = 10_000
-/** A token that nobody asked for in so long is fetched again when somebody does. */
-const forgottenMs = 7 * 86_400_000
 
 /**
  * @param options.now the wall clock, epoch ms
@@ -90,12 +89,14 @@ export function createKeeper(options: {
   readonly random?: () => number
 }): Keeper {
   const { store, log, now, wake, random = Math.random } = options
-  const closing = new AbortController()
-  const hosts = createHosts(random)
-  const renewal = createRenewal({ store, hosts, log, now, signal: closing.signal })
+  const stopping = new AbortController()
+  const hosts = createHosts({ random, recovered: spread })
+  const renewal = createRenewal({ store, hosts, log, now, stopping: stopping.signal })
   const accounts = new Map<string, Kept>()
   const running = new Set<Promise<void>>()
-  let closed = false
+  const saving = new Set<Kept>()
+  /** The wall clock at the last tick. */
+  let tickedAtMs = 0
 
   function keptOf(account: Account): Kept {
     const kept = accounts.get(account.user)
@@ -105,7 +106,7 @@ export function createKeeper(options: {
 
   function newSlot(kept: Kept, key: string, request: TokenRequest, nowMs: number): Slot {
     // A grant is one thing however many tokens it has; without one, each mailbox stands for itself.
-    const forcedAtMs = kept.account.provider.usesGrant ? kept.forcedAtMs : []
+    const forcedAtMs = kept.account.provider.usesGrant ? kept.grant.forcedAtMs : []
     return createSlot(key, request, forcedAtMs, nowMs)
   }
 
@@ -119,7 +120,7 @@ export function createKeeper(options: {
     const slot = slotFor(kept, request, nowMs)
     slot.askedAtMs = nowMs
     const current = slot.state.token
-    if (wanted.refused && current && nowMs - current.obtainedAtMs >= tickMs)
+    if (wanted.refused && current && nowMs - current.obtainedAtMs >= forceFloorMs)
       slot.refusedValue = current.value
     if (current && isUsable(slot, current, wanted.minMs, nowMs)) return current
     return fetchFor(kept, slot, wanted, nowMs)
@@ -131,6 +132,7 @@ export function createKeeper(options: {
   }
 
   function slotsOf(kept: Kept, mailbox: string): Slot[] {
+    if (wildcardDomain(mailbox) !== undefined) return [...kept.slots.all()]
     const { services } = kept.account
     return [...new Set(services.map((service) => slotFor(kept, { service, mailbox }, now())))]
   }
@@ -142,20 +144,28 @@ export function createKeeper(options: {
 
   /** Fetches because a client needs it, within the limits that clients have. */
   async function fetchFor(kept: Kept, slot: Slot, wanted: Wanted, nowMs: number): Promise<Token> {
-    const { state } = slot
-    if (state.kind === 'stopped' && nowMs < state.retryAtMs) throw state.failure
-    const current = state.token
-    if (!slot.attempt) {
-      const startsAtMs = earliestStartMs(kept, slot, nowMs)
-      if (startsAtMs > wanted.untilMs) throw failureOf(slot, startsAtMs - nowMs)
-      if (current && remainingMs(current, nowMs) > 0) force(slot, current, wanted, nowMs)
-      if (startsAtMs > nowMs) wake(startsAtMs - nowMs)
-      else if (hosts.mayStart(kept.account.provider.authority, nowMs)) void start(kept, slot)
-    }
+    const current = slot.state.token
+    if (!slot.attempt) planFor(kept, slot, wanted, nowMs)
     await (slot.attempt ?? nextAttempt(slot))
     const fresh = slot.state.token
     if (fresh && fresh !== current && isUsable(slot, fresh, wanted.minMs, now())) return fresh
-    throw failureOf(slot, undefined)
+    throw failureOf(kept, slot, undefined)
+  }
+
+  /** @throws Failure when no refresh will end in time for this client */
+  function planFor(kept: Kept, slot: Slot, wanted: Wanted, nowMs: number): void {
+    const { state } = slot
+    const { authority } = kept.account.provider
+    if (stopping.signal.aborted) throw new Unavailable('xoauthd is stopping')
+    if (state.kind === 'stopped' && nowMs < state.retryAtMs) throw state.failure
+    const retryAtMs = 'failure' in state ? state.retryAtMs : 0
+    const startsAtMs = Math.max(nowMs, retryAtMs, hosts.trouble(authority)?.retryAtMs ?? 0)
+    if (startsAtMs > wanted.untilMs) throw failureOf(kept, slot, startsAtMs - nowMs)
+    // Others who wait have paid for the refresh that is to come.
+    if (state.kind === 'live' && dueAtMs(slot) > nowMs && remainingMs(state.token, nowMs) > 0)
+      force(slot, state.token, wanted, nowMs)
+    if (startsAtMs > nowMs) wake(startsAtMs - nowMs)
+    else if (hosts.mayStart(authority, nowMs)) void start(kept, slot)
   }
 
   /** A living token is not good enough for this client: only so often may that cost a request. */
@@ -168,30 +178,22 @@ export function createKeeper(options: {
     if (!mayForce(slot, nowMs))
       throw new Unavailable(
         'a new token was fetched only just now, and no newer one is to be had',
-        {
-          retryAfterMs: tickMs,
-        },
+        { retryAfterMs: forceFloorMs },
       )
     slot.forcedAtMs.push(nowMs)
   }
 
-  /** When the provider may be asked for this slot: now, or after a back-off. */
-  function earliestStartMs(kept: Kept, slot: Slot, nowMs: number): number {
-    const { state } = slot
-    const retryAtMs = state.kind === 'failing' || state.kind === 'confirming' ? state.retryAtMs : 0
-    return Math.max(nowMs, retryAtMs, hosts.retryAtMs(kept.account.provider.authority))
-  }
-
-  function failureOf({ state }: Slot, waitMs: number | undefined): Failure {
-    if (state.kind === 'idle' || state.kind === 'live')
-      return new Unavailable('no token that fits could be had', { retryAfterMs: waitMs })
-    const { failure } = state
-    if (!(failure instanceof Unavailable)) return failure
-    return new Unavailable(failure.message, {
+  /** @param waitMs how long it will be until the next attempt, where that is known */
+  function failureOf(kept: Kept, { state }: Slot, waitMs: number | undefined): Failure {
+    const failure =
+      'failure' in state ? state.failure : hosts.trouble(kept.account.provider.authority)?.failure
+    if (failure && !(failure instanceof Unavailable)) return failure
+    const untilRetryMs = 'failure' in state ? Math.max(0, state.retryAtMs - now()) : undefined
+    return new Unavailable(failure?.message ?? 'no token that fits could be had', {
       cause: failure,
-      trouble: failure.trouble,
-      hint: failure.hint,
-      retryAfterMs: waitMs ?? Math.max(0, state.retryAtMs - now()),
+      trouble: failure?.trouble ?? 'waiting',
+      hint: failure?.hint,
+      retryAfterMs: waitMs ?? untilRetryMs,
     })
   }
 
@@ -201,56 +203,55 @@ export function createKeeper(options: {
     const attempt = renewal
       .renew(kept, slot)
       .then(
-        ({ token, recovered }) => succeeded(kept, slot, token, recovered),
+        (token) => succeeded(kept, slot, token),
         (error: unknown) => failed(kept, slot, error),
       )
       .finally(() => {
         slot.attempt = undefined
         running.delete(attempt)
-        slot.waiting?.end()
-        slot.waiting = undefined
-        if (!closed) wake(delayOf(kept, slot, now()))
+        endWaiting(slot)
+        wake(delayOf(kept, slot, hosts, now()))
       })
     slot.attempt = attempt
     running.add(attempt)
     return attempt
   }
 
-  function succeeded(kept: Kept, slot: Slot, token: Token, recovered: boolean): void {
-    const before = slot.state.kind
+  function succeeded(kept: Kept, slot: Slot, token: Token): void {
+    const before = slot.state
     slot.state = settled(token, random())
-    if (token.value !== slot.refusedValue) slot.refusedValue = undefined
-    if (recovered) spread(kept.account.provider.authority)
-    log.info(before === 'idle' || before === 'live' ? 'refreshed' : 'recovered', {
+    log.info('failure' in before ? 'recovered' : 'refreshed', {
       account: kept.account.user,
       token: slot.key === '' ? undefined : slot.key,
       expires_in: Math.round(remainingMs(token, now()) / 1000),
     })
   }
 
-  /** The first success after an outage makes all accounts of that host due, not all in one instant. */
+  /** The first answer after an outage makes all accounts of that host due, not all in one instant. */
   function spread(authority: string): void {
     const nowMs = now()
     for (const kept of accounts.values()) {
       if (kept.account.provider.authority !== authority) continue
       for (const slot of kept.slots.all())
-        if (slot.waiting) void start(kept, slot)
-        else if (slot.state.kind === 'failing' || wantedAtMs(slot) <= nowMs)
-          slot.state = deferred(slot.state, nowMs + random() * spreadMs)
+        if (slot.state.kind === 'failing' || dueAtMs(slot) <= nowMs)
+          slot.state = deferred(slot.state, nowMs + (slot.waiting ? 0 : random() * spreadMs))
     }
     tick(nowMs)
   }
 
   function failed(kept: Kept, slot: Slot, error: unknown): void {
     const { account } = kept
-    if (!(error instanceof Failure))
-      log.error('bug', {
-        account: account.user,
-        stack: error instanceof Error ? error.stack : undefined,
-      })
+    if (!(error instanceof Failure)) {
+      const stack = error instanceof Error ? error.stack : String(error)
+      log.error('bug', { account: account.user, stack })
+    }
+    if (stopping.signal.aborted) return
     const failure = withHint(asFailure(error), account)
     const before = slot.state
-    slot.state = failedState(before, failure, hosts.retryAtMs(account.provider.authority), now())
+    fail(kept, slot, failure)
+    // What holds for the grant holds for all of its tokens.
+    if (failure instanceof SignInNeeded && failure.certain)
+      for (const other of kept.slots.all()) if (other !== slot) fail(kept, other, failure)
     const repeated = 'failure' in before && before.kind === slot.state.kind
     log[repeated ? 'debug' : 'warn'](failure.code, {
       account: account.user,
@@ -260,6 +261,12 @@ export function createKeeper(options: {
     })
   }
 
+  function fail(kept: Kept, slot: Slot, failure: Failure): void {
+    const hostRetryAtMs = hosts.trouble(kept.account.provider.authority)?.retryAtMs ?? 0
+    slot.state = failedState(slot.state, failure, hostRetryAtMs, now())
+    if (slot.state.kind === 'stopped') endWaiting(slot)
+  }
+
   function withHint(failure: Failure, account: Account): Failure {
     if (!(failure instanceof SignInNeeded) || failure.hint !== undefined) return failure
     const hint = `run: xoauthd login ${account.user}`
@@ -267,54 +274,81 @@ export function createKeeper(options: {
   }
 
   function tick(nowMs: number): void {
-    if (closed) return
-    let delayMs = tickMs
+    if (stopping.signal.aborted) return
+    if (nowMs < tickedAtMs - clockToleranceMs) replan(nowMs)
+    tickedAtMs = nowMs
+    const { due, delayMs } = planTick(accounts.values(), hosts, nowMs)
+    for (const { kept, slot } of due)
+      if (hosts.mayStart(kept.account.provider.authority, nowMs)) void start(kept, slot)
     for (const kept of accounts.values()) {
-      const { authority } = kept.account.provider
-      let signedOut = false
-      for (const slot of kept.slots.all()) {
-        const { state } = slot
-        signedOut ||= state.kind === 'stopped' && state.failure instanceof SignInNeeded
-        if (isDue(kept, slot, nowMs) && hosts.mayStart(authority, nowMs)) void start(kept, slot)
-        delayMs = Math.min(delayMs, delayOf(kept, slot, nowMs))
-      }
-      if (signedOut) void lookForSignIn(kept)
-      if (kept.unsaved) void renewal.save(kept)
+      if (kept.account.provider.usesGrant && isStopped(kept)) void lookForSignIn(kept)
+      if (kept.grant.unsaved) void save(kept)
     }
     wake(delayMs)
   }
 
-  function isDue(kept: Kept, slot: Slot, nowMs: number): boolean {
-    return !slot.attempt && wantedAtMs(slot) <= nowMs && isKeptFresh(kept, slot, nowMs)
+  /** The clock was set back: plans, and what is left of tokens, mean nothing any more. */
+  function replan(nowMs: number): void {
+    log.warn('clock set back', { seconds: Math.round((tickedAtMs - nowMs) / 1000) })
+    hosts.clockSetBack(nowMs)
+    for (const kept of accounts.values())
+      for (const slot of kept.slots.all()) {
+        slot.askedAtMs = Math.min(slot.askedAtMs, nowMs)
+        slot.state = replanned(slot.state, nowMs + random() * spreadMs)
+      }
   }
 
-  /** Mailboxes of a wildcard stay fresh while somebody asks for them; an account's own always do. */
-  function isKeptFresh(kept: Kept, slot: Slot, nowMs: number): boolean {
-    const { token } = slot.state
-    if (token?.expiryKnown === false) return slot.waiting !== undefined
-    if (kept.slots.isOwn(slot))
-      return nowMs - slot.askedAtMs < forgottenMs || slot === firstOf(kept)
-    if (slot.state.kind === 'stopped') return false
-    return slot.waiting !== undefined || slot.askedAtMs > (token?.obtainedAtMs ?? 0)
-  }
-
-  /** How long a slot can do without a tick. */
-  function delayOf(kept: Kept, slot: Slot, nowMs: number): number {
-    if (slot.attempt || !isKeptFresh(kept, slot, nowMs)) return tickMs
-    const { authority } = kept.account.provider
-    // A probe is under way; its end wakes us.
-    if (hosts.retryAtMs(authority) <= nowMs && !hosts.mayStart(authority, nowMs)) return tickMs
-    const startsAtMs = Math.max(wantedAtMs(slot), earliestStartMs(kept, slot, nowMs))
-    const { state } = slot
-    const slack = state.kind === 'live' ? Math.min(slackMs, lifetimeMs(state.token) / 20) : 0
-    return Math.min(tickMs, Math.max(0, startsAtMs - nowMs + slack))
+  function isStopped(kept: Kept): boolean {
+    for (const { state } of kept.slots.own()) if (state.kind === 'stopped') return true
+    return false
   }
 
   /** `login` runs in a process of its own; what it leaves is in the store. */
   async function lookForSignIn(kept: Kept): Promise<void> {
-    const found = await store.read(kept.account.user).catch(() => undefined)
-    if (found === undefined || found.version === kept.version) return
-    for (const slot of kept.slots.all()) if (slot.state.kind === 'stopped') void start(kept, slot)
+    const stored = await renewal.look(kept).catch(() => undefined)
+    if (stored) takeUp(kept, stored)
+  }
+
+  /**
+   * Serves what another process left, and has what it did not leave fetched.
+   *
+   * @returns the slots that have a token now
+   */
+  function takeUp(kept: Kept, stored: StoredGrant): ReadonlySet<Slot> {
+    const served = new Set<Slot>()
+    for (const slot of kept.slots.all()) {
+      const token = usable(stored.tokens[slot.key], slot, now())
+      if (token && !slot.attempt) {
+        slot.state = settled(token, random())
+        served.add(slot)
+      } else if (slot.state.kind === 'stopped') slot.state = deferred(slot.state, now())
+    }
+    wake(0)
+    return served
+  }
+
+  async function save(kept: Kept): Promise<void> {
+    if (saving.has(kept)) return
+    saving.add(kept)
+    await renewal.save(kept)
+    saving.delete(kept)
+  }
+
+  async function refresh(account: Account, mailbox: string): Promise<void> {
+    const kept = keptOf(account)
+    const slots = slotsOf(kept, mailbox)
+    let served: ReadonlySet<Slot> = new Set()
+    if (account.provider.usesGrant)
+      try {
+        const stored = await renewal.look(kept)
+        if (stored) served = takeUp(kept, stored)
+      } catch (error) {
+        // Signed out, which is seen although the provider may be out of reach.
+        for (const slot of kept.slots.all()) fail(kept, slot, asFailure(error))
+        throw error
+      }
+    await Promise.all(slots.filter((slot) => !served.has(slot)).map((slot) => start(kept, slot)))
+    for (const { state } of slots) if ('failure' in state) throw state.failure
   }
 
   async function adopt(list: Accounts, nowMs: number): Promise<void> {
@@ -323,15 +357,26 @@ export function createKeeper(options: {
     accounts.clear()
     for (const account of list.all) {
       let kept = before.get(account.user)
-      if (kept?.account.fingerprint === account.fingerprint) kept.account = account
-      else {
-        kept = createKept(account)
+      if (kept?.account.fingerprint === account.fingerprint) {
+        kept.account = account
+        lookAgain(kept, nowMs)
+        before.delete(account.user)
+      } else {
+        kept = createKept(account, kept)
         added.push(kept)
       }
       accounts.set(account.user, kept)
     }
+    for (const { slots } of before.values()) for (const slot of slots.all()) endWaiting(slot)
     await Promise.all(added.map((kept) => recall(kept, nowMs)))
     tick(nowMs)
+  }
+
+  /** A reload often follows a repair that the file itself does not show: of a key, of a secret. */
+  function lookAgain(kept: Kept, nowMs: number): void {
+    for (const slot of kept.slots.all())
+      if (slot.state.kind === 'stopped' && slot.state.failure instanceof Misconfigured)
+        slot.state = deferred(slot.state, nowMs)
   }
 
   /** Takes up what the store remembers, so that a restart serves at once and asks nobody. */
@@ -347,37 +392,22 @@ export function createKeeper(options: {
     // Trouble with the store is met again, and said, by the first refresh.
     const found = await store.read(account.user).catch(() => undefined)
     if (found?.stored.binding !== account.provider.binding) return
-    kept.version = found.version
-    kept.signedInAtMs = found.stored.signedInAtMs
+    kept.grant.version ??= found.version
+    kept.grant.signedInAtMs ??= found.stored.signedInAtMs
     for (const slot of kept.slots.own()) {
       const token = found.stored.tokens[slot.key]
-      if (token && remainingMs(token, nowMs) > 0) slot.state = settled(token, random())
+      if (slot.state.kind === 'idle' && token && remainingMs(token, nowMs) > 0)
+        slot.state = settled(token, random())
     }
   }
 
-  return {
-    token,
-    tick,
-    adopt,
-    kept: () => accounts.values(),
-
-    async refresh(account, mailbox) {
-      const kept = keptOf(account)
-      const named = wildcardDomain(mailbox) === undefined
-      const slots = named ? slotsOf(kept, mailbox) : [...kept.slots.all()]
-      await Promise.all(slots.map((slot) => start(kept, slot)))
-      for (const { state } of slots) if ('failure' in state) throw state.failure
-    },
-
-    async close() {
-      closed = true
-      await Promise.all(running)
-      closing.abort()
-    },
+  async function close(): Promise<void> {
+    stopping.abort()
+    for (const { slots } of accounts.values()) for (const slot of slots.all()) endWaiting(slot)
+    await Promise.all(running)
+    // The last chance of what the disk has not taken so far.
+    for (const kept of accounts.values()) if (kept.grant.unsaved) await renewal.save(kept)
   }
-}
 
-function firstOf(kept: Kept): Slot | undefined {
-  for (const slot of kept.slots.own()) return slot
-  return undefined
+  return { token, refresh, tick, adopt, kept: () => accounts.values(), close }
 }

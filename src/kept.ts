@@ -7,6 +7,11 @@ export interface Kept {
   /** Replaced by a reload that changed nothing of it. */
   account: Account
   readonly slots: SlotTable
+  readonly grant: KnownGrant
+}
+
+/** What is known of an account's grant. It outlives a change of the account that leaves the grant valid. */
+export interface KnownGrant {
   /** Of the grant that was read or written last; undefined when there was none. */
   version: Version | undefined
   signedInAtMs: number | undefined
@@ -18,10 +23,18 @@ export interface Kept {
   readonly forcedAtMs: number[]
 }
 
-export function createKept(account: Account): Kept {
+/** @param before the same account before a reload changed it */
+export function createKept(account: Account, before?: Kept): Kept {
+  const { binding } = account.provider
   return {
     account,
     slots: createSlotTable(account.wildcard ? account.maxMailboxes : Infinity),
+    grant: before?.account.provider.binding === binding ? before.grant : unknownGrant(),
+  }
+}
+
+function unknownGrant(): KnownGrant {
+  return {
     version: undefined,
     signedInAtMs: undefined,
     unsaved: undefined,

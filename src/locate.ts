@@ -1,5 +1,5 @@
 /**
- * Finds the line of a key in the configuration file.
+ * Names a key of the configuration file and finds its line.
  *
  * The one door to toml-eslint-parser, which keeps positions where smol-toml keeps values; it is loaded
  * only when there is something to complain of.
@@ -7,6 +7,13 @@
 import type { AST } from 'toml-eslint-parser'
 
 export type KeyPath = readonly (string | number)[]
+
+/** `account[2].client_id`, counted as a person would. */
+export function keyName(path: KeyPath): string {
+  return path
+    .map((key, at) => (typeof key === 'number' ? `[${key + 1}]` : at === 0 ? key : `.${key}`))
+    .join('')
+}
 
 interface Place {
   readonly path: KeyPath
@@ -34,14 +41,16 @@ export async function createLocator(text: string): Promise<(path: KeyPath) => nu
     const exact = inside.find((place) => place.path.length === path.length) ?? inside[0]
     if (exact && path.length > 0) return exact.line
     const around = places.filter((place) => startsWith(path, place.path))
-    return around.reduce((best, place) => (place.path.length > best.path.length ? place : best), top)
-      .line
+    return around.reduce(
+      (best, place) => (place.path.length > best.path.length ? place : best),
+      top,
+    ).line
   }
 }
 
 const top: Place = { path: [], line: 1 }
 
-function startsWith(path: KeyPath, start: KeyPath): boolean {
+export function startsWith(path: KeyPath, start: KeyPath): boolean {
   return start.every((key, at) => key === path[at])
 }
 

@@ -31,6 +31,9 @@ export interface Log {
 const bufferLimit = 1 << 20
 /** A shared, non-blocking stderr answers EAGAIN when it is full. */
 const retryWriteMs = 50
+/** How long the end of the process waits for a reader that stalls, and how often it tries. */
+const flushMs = 1_000
+const flushPauseMs = 10
 
 /**
  * @param level the least important level that is still written
@@ -41,6 +44,8 @@ export function createLog(level: Level, fd = 2): Log {
   let pending = ''
   let dropped = 0
   let writing = false
+  /** What stderr did not take, and the timer that tries again. */
+  let stalled: { rest: Buffer; timer: NodeJS.Timeout } | undefined
 
   function line(text: string): void {
     if (pending.length + text.length > bufferLimit) dropped++
@@ -56,20 +61,42 @@ export function createLog(level: Level, fd = 2): Log {
       writing = false
       return
     }
+    send(takePending())
+  }
+
+  function takePending(): Buffer {
     if (dropped > 0) pending += `warn lines dropped count=${dropped}\n`
     dropped = 0
     const chunk = Buffer.from(pending)
     pending = ''
-    send(chunk, 0)
+    return chunk
   }
 
-  function send(chunk: Buffer, offset: number): void {
-    write(fd, chunk, offset, (error, written) => {
-      if (error?.code === 'EAGAIN') setTimeout(send, retryWriteMs, chunk, offset).unref()
-      else if (!error && offset + written < chunk.length) send(chunk, offset + written)
+  function send(chunk: Buffer): void {
+    stalled = undefined
+    write(fd, chunk, (error, written) => {
+      if (error?.code === 'EAGAIN')
+        stalled = { rest: chunk, timer: setTimeout(send, retryWriteMs, chunk).unref() }
+      else if (!error && written < chunk.length) send(chunk.subarray(written))
       // Any other error means that nobody can read us; serving mail goes on without a log.
       else drain()
     })
+  }
+
+  function flush(): void {
+    clearTimeout(stalled?.timer)
+    let rest = Buffer.concat([stalled?.rest ?? Buffer.alloc(0), takePending()])
+    if (stalled) writing = false
+    stalled = undefined
+    const giveUpAtMs = performance.now() + flushMs
+    while (rest.length > 0 && performance.now() < giveUpAtMs)
+      try {
+        rest = rest.subarray(writeSync(fd, rest))
+      } catch (error) {
+        // The same as above: a log without a reader is no reason to fail.
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, flushPauseMs)
+      }
   }
 
   const at =
@@ -87,24 +114,26 @@ export function createLog(level: Level, fd = 2): Log {
     setLevel: (next) => {
       threshold = levels.indexOf(next)
     },
-    flush: () => {
-      try {
-        if (pending !== '') writeSync(fd, pending)
-      } catch {
-        // The same as above: a log without a reader is no reason to fail.
-      }
-      pending = ''
-    },
+    flush,
   }
 }
+
+/** Nearly every word there is. */
+const plainWord = /^[\w@.,:/*+-]+$/
 
 /** `key=value` pairs, quoted where a value would not read as one word. */
 export function format(fields: Fields): string {
   let text = ''
   for (const [key, value] of Object.entries(fields)) {
     if (value === undefined) continue
-    const word = oneLine(String(value))
-    text += ` ${key}=${/^[^\s"=]+$/.test(word) ? word : JSON.stringify(word)}`
+    text += ` ${key}=${word(String(value))}`
   }
   return text
+}
+
+/** A value as one word. */
+export function word(value: string): string {
+  if (plainWord.test(value)) return value
+  const line = oneLine(value)
+  return /^[^\s"=]+$/.test(line) ? line : JSON.stringify(line)
 }

@@ -9,8 +9,7 @@ import { ask } from './client.ts'
 import type { Config } from './config.ts'
 import { Misconfigured, NotAllowed, UnknownAccount } from './errors.ts'
 import { userName } from './identity.ts'
-import type { Surroundings } from './providers/provider.ts'
-import type { SignInUi } from './providers/provider.ts'
+import type { SignInUi, Surroundings } from './providers/provider.ts'
 import { openStore, ownerOf, type Store } from './store.ts'
 
 export interface SignInContext {
@@ -40,9 +39,7 @@ export async function signIn(
   if (!provider.signIn)
     throw new Misconfigured(
       `nobody signs in for ${account.user}: ${account.kind} needs no sign-in`,
-      {
-        hint: `run: xoauthd token ${name}`,
-      },
+      { hint: `run: xoauthd token ${name}` },
     )
   const store = await openOwnStore(context.config.storePath, `login ${name}`)
   try {

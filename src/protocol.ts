@@ -47,12 +47,14 @@ export const requestMaxBytes = 1024
 /** exim gives up after 5 s. */
 const defaultWaitMs = 4_000
 const maxWaitS = 60
-/** Beyond this no token lives; it keeps the arithmetic exact. */
+/** Beyond this no token lives, and it keeps the arithmetic exact: more is taken for this much. */
 const maxMinS = 10_000_000
 
 const servicePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/
 /** cloud_mdir_sync's name for the token of Microsoft's to-do lists. */
-const aliases: Readonly<Record<string, string>> = { todo: 'graph' }
+const aliases: ReadonlyMap<string, string> = new Map([['todo', 'graph']])
+/** What a control socket is asked; no account has such a service. */
+const reserved: ReadonlySet<string> = new Set(['status', 'refresh', 'reload'])
 
 /**
  * Reads one request.
@@ -75,7 +77,8 @@ export function parseRequest(line: string): Request {
   if (Buffer.byteLength(text) > requestMaxBytes)
     return malformed(`a request has at most ${requestMaxBytes} bytes`)
   if (space < 0) return malformed('a request is a service, a space, and a mailbox')
-  if (!servicePattern.test(verb)) return malformed('the service has no such name')
+  if (!servicePattern.test(verb) || reserved.has(verb.toLowerCase()))
+    return malformed('the service has no such name')
   if (read.problem !== undefined) return malformed(read.problem)
   const mailbox = text.slice(space + 1)
   if (!isAddress(mailbox) || mailbox.includes('\ufffd'))
@@ -83,7 +86,7 @@ export function parseRequest(line: string): Request {
   const service = verb.toLowerCase()
   return {
     kind: 'credential',
-    service: aliases[service] ?? service,
+    service: aliases.get(service) ?? service,
     mailbox,
     format: read.format ?? 'xoauth2',
     explain: read.explain,
@@ -141,12 +144,11 @@ function readOption(option: string, read: Options): string | undefined {
     read.format = format
     return undefined
   }
-  const match = /^(min|wait)=(\d{1,8})$/.exec(option)
+  const match = /^(min|wait)=(\d+)$/.exec(option)
   const seconds = Number(match?.[2])
   if (match?.[1] === 'min') {
     if (read.minMs !== undefined) return 'the option min stands twice'
-    if (seconds > maxMinS) return `min is at most ${maxMinS} seconds`
-    read.minMs = seconds * 1000
+    read.minMs = Math.min(seconds, maxMinS) * 1000
     return undefined
   }
   if (match?.[1] === 'wait') {

@@ -6,137 +6,213 @@
  * a grant that was replaced meanwhile. A grant is never deleted here.
  */
 import type { Account } from './accounts.ts'
-import { SignInNeeded, Unavailable, asFailure } from './errors.ts'
-import type { Hosts } from './hosts.ts'
-import type { Kept } from './kept.ts'
+import { Failure, Misconfigured, SignInNeeded, Unavailable, asFailure } from './errors.ts'
+import type { Hosts, Outcome } from './hosts.ts'
+import type { Kept, KnownGrant } from './kept.ts'
 import type { Log } from './log.ts'
 import type { Grant, Issued, Token } from './providers/provider.ts'
-import { refreshAtMs, type Slot } from './slot.ts'
-import type { Store, StoredGrant, Version } from './store.ts'
+import { refreshAtMs, remainingMs, type Slot } from './slot.ts'
+import type { Store, StoredGrant } from './store.ts'
 
 export interface Renewal {
+  /** @rejects Failure, or whatever a bug throws */
+  renew(kept: Kept, slot: Slot): Promise<Token>
   /**
-   * @returns the token, and whether its host has just come back from trouble
-   * @rejects Failure
+   * Looks what other processes have done to the grant.
+   *
+   * @returns what is stored when it is not what was known
+   * @rejects SignInNeeded when it is gone or another client's; Misconfigured when it cannot be read
    */
-  renew(kept: Kept, slot: Slot): Promise<{ token: Token; recovered: boolean }>
-  /** Tries again to write a grant that the disk did not take. */
+  look(kept: Kept): Promise<StoredGrant | undefined>
+  /** Tries again to write a grant that the disk did not take; never rejects. */
   save(kept: Kept): Promise<void>
 }
 
+/** The requests of one refresh have their own, shorter limits; this is for what they do not cover. */
+const refreshTimeoutMs = 40_000
 /** Longer than a refresh may take, so that another process has ended or died by then. */
 const lockWaitMs = 45_000
 
-/** @param options.signal ends requests that are under way */
+type Found = Awaited<ReturnType<Store['read']>>
+
+/** One refresh's dealings with its host. */
+interface Visit {
+  outcome: Outcome
+}
+
+/** @param options.stopping what has not asked its provider by then does not any more */
 export function createRenewal(options: {
   readonly store: Store
   readonly hosts: Hosts
   readonly log: Log
   readonly now: () => number
-  readonly signal: AbortSignal
+  readonly stopping: AbortSignal
 }): Renewal {
-  const { store, hosts, log, now, signal } = options
+  const { store, hosts, log, now, stopping } = options
 
-  async function renew(kept: Kept, slot: Slot): Promise<{ token: Token; recovered: boolean }> {
+  async function renew(kept: Kept, slot: Slot): Promise<Token> {
     const { provider } = kept.account
     const leave = await hosts.enter(provider.authority, now)
-    let trouble: Unavailable | undefined
+    const visit: Visit = { outcome: 'unasked' }
     try {
       const token = provider.usesGrant
-        ? await inTurn(kept, () => underLock(kept, slot))
-        : (await ask(kept, slot, undefined)).token
-      return { token, recovered: leave(undefined, now()) }
-    } catch (error) {
-      if (
-        error instanceof Unavailable &&
-        (error.trouble === 'network' || error.trouble === 'provider')
-      )
-        trouble = error
-      leave(trouble, now())
-      throw error
-    }
-  }
-
-  async function ask(kept: Kept, slot: Slot, grant: Grant | undefined): Promise<Issued> {
-    return kept.account.provider.refresh(grant, slot.request, now(), signal)
-  }
-
-  async function inTurn<Result>(kept: Kept, work: () => Promise<Result>): Promise<Result> {
-    const before = kept.turn
-    let done = () => {}
-    kept.turn = new Promise((resolve) => (done = resolve))
-    await before
-    try {
-      return await work()
+        ? await inTurn(kept.grant, () => underLock(kept, slot, visit))
+        : (await ask(kept, slot, undefined, visit)).token
+      if (remainingMs(token, now()) > 0) return token
+      throw new Unavailable(`${provider.authority} sent a token that has expired already`, {
+        trouble: 'clock',
+        hint: 'check the clock of this machine',
+      })
     } finally {
-      done()
+      leave(visit.outcome, now())
     }
   }
 
-  async function underLock(kept: Kept, slot: Slot): Promise<Token> {
-    const { account } = kept
-    const release = await store.lock(account.user, AbortSignal.timeout(lockWaitMs))
+  async function ask(
+    kept: Kept,
+    slot: Slot,
+    grant: Grant | undefined,
+    visit: Visit,
+  ): Promise<Issued> {
+    const { provider } = kept.account
+    if (stopping.aborted) throw new Unavailable('xoauthd is stopping')
+    const limit = new AbortController()
+    const timer = setTimeout(() => limit.abort(), refreshTimeoutMs)
     try {
-      const found = await store.read(account.user)
-      const changed = found?.version !== kept.version
-      // Somebody signed in since the disk failed us: theirs is the grant that counts.
-      if (changed) kept.unsaved = undefined
-      const stored = kept.unsaved ?? found?.stored
-      kept.version = found?.version
-      kept.signedInAtMs = stored?.signedInAtMs
-      if (stored?.binding !== account.provider.binding) throw signInFirst(account, stored)
-      const theirs = stored.tokens[slot.key]
-      // Another process refreshed meanwhile, or a sign-in brought a token along.
-      if (changed && theirs && refreshAtMs(theirs, 0) > now()) return theirs
-      const issued = await ask(kept, slot, stored.grant)
-      await write(kept, withToken(stored, slot, issued, now()))
-      return issued.token
+      const issued = await provider.refresh(grant, slot.request, now(), limit.signal)
+      visit.outcome = 'answered'
+      return issued
+    } catch (error) {
+      visit.outcome = outcomeOf(error)
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** @returns undefined when the sign-in that was asked with is not the stored one any more */
+  async function renewStored(kept: Kept, slot: Slot, visit: Visit): Promise<Token | undefined> {
+    const { account, grant } = kept
+    const found = await store.read(account.user)
+    const changed = recognize(grant, found)
+    const stored = grant.unsaved ?? found?.stored
+    if (stored?.binding !== account.provider.binding) throw signInFirst(account, stored)
+    const theirs = changed ? usable(stored.tokens[slot.key], slot, now()) : undefined
+    if (theirs) return theirs
+    const issued = await ask(kept, slot, stored.grant, visit)
+    const written = await write(kept, withToken(stored, slot, issued, now()))
+    return written ? issued.token : undefined
+  }
+
+  async function underLock(kept: Kept, slot: Slot, visit: Visit): Promise<Token> {
+    const release = await store.lock(kept.account.user, AbortSignal.timeout(lockWaitMs))
+    try {
+      // What came between the two is asked with at once, and a sign-out is seen.
+      for (let times = 0; times < 2; times++) {
+        const token = await renewStored(kept, slot, visit)
+        if (token) return token
+      }
+      throw new Unavailable('the sign-in was replaced again and again')
     } finally {
       await release()
     }
   }
 
-  async function write(kept: Kept, next: StoredGrant): Promise<void> {
-    const { user } = kept.account
-    let version: Version | undefined
+  /** @returns false when another grant has taken the place of the one that this one comes from */
+  async function write({ account, grant }: Kept, next: StoredGrant): Promise<boolean> {
     try {
-      version = await store.write(user, next, kept.version)
+      const version = await store.write(account.user, next, grant.version)
+      if (grant.unsaved && version !== undefined)
+        log.info('grant written', { account: account.user })
+      grant.unsaved = undefined
+      if (version === undefined) return false
+      grant.version = version
     } catch (error) {
       // The old grant may be dead by now, so this one is all there is: serve, and write it later.
-      kept.unsaved = next
       const { message, hint } = asFailure(error)
-      log.error('grant not written', { account: user, reason: message, hint })
-      return
+      const level = grant.unsaved ? 'debug' : 'error'
+      log[level]('grant not written', { account: account.user, reason: message, hint })
+      grant.unsaved = next
     }
-    if (kept.unsaved && version !== undefined) log.info('grant written', { account: user })
-    kept.unsaved = undefined
-    if (version === undefined)
-      throw new Unavailable('the sign-in was replaced while the token was fetched')
-    kept.version = version
+    return true
   }
 
   return {
     renew,
+
+    async look({ account, grant }) {
+      const found = await store.read(account.user)
+      const changed = recognize(grant, found)
+      if (found?.stored.binding !== account.provider.binding)
+        throw signInFirst(account, found?.stored)
+      return changed ? found.stored : undefined
+    },
+
     save: (kept) =>
-      inTurn(kept, async () => {
-        if (!kept.unsaved) return
-        const release = await store.lock(kept.account.user, AbortSignal.timeout(lockWaitMs))
+      inTurn(kept.grant, async () => {
         try {
-          await write(kept, kept.unsaved)
-        } finally {
-          await release()
+          const release = await store.lock(kept.account.user, AbortSignal.timeout(lockWaitMs))
+          try {
+            if (kept.grant.unsaved) await write(kept, kept.grant.unsaved)
+          } finally {
+            await release()
+          }
+        } catch (error) {
+          log.debug('grant not written', { reason: asFailure(error).message })
         }
       }),
   }
 }
 
+async function inTurn<Result>(grant: KnownGrant, work: () => Promise<Result>): Promise<Result> {
+  const before = grant.turn
+  let done = () => {}
+  grant.turn = new Promise((resolve) => (done = resolve))
+  await before
+  try {
+    return await work()
+  } finally {
+    done()
+  }
+}
+
+/** @returns whether another process has changed what is stored */
+function recognize(grant: KnownGrant, found: Found): boolean {
+  if (found?.version === grant.version) return false
+  grant.version = found?.version
+  grant.signedInAtMs = found?.stored.signedInAtMs
+  // Somebody signed in since the disk failed us: theirs is the grant that counts.
+  grant.unsaved = undefined
+  return true
+}
+
+/** What a failure tells of the host. Misconfigured may come from here as well, so it tells nothing. */
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof Unavailable) {
+    if (error.trouble === 'network' || error.trouble === 'provider') return error
+    return error.trouble === 'clock' ? 'answered' : 'unasked'
+  }
+  return error instanceof Failure && !(error instanceof Misconfigured) ? 'answered' : 'unasked'
+}
+
+/** @returns a token that another process fetched or a sign-in brought along, when it will do */
+export function usable(token: Token | undefined, slot: Slot, nowMs: number): Token | undefined {
+  if (!token || token.value === slot.refusedValue || remainingMs(token, nowMs) <= 0)
+    return undefined
+  return refreshAtMs(token, 0) > nowMs ? token : undefined
+}
+
 function withToken(stored: StoredGrant, slot: Slot, issued: Issued, nowMs: number): StoredGrant {
   const { token } = issued
+  const living = Object.entries(stored.tokens).filter(([, one]) => remainingMs(one, nowMs) > 0)
   return {
     ...stored,
     grant: issued.grant ?? stored.grant,
     refreshedAtMs: nowMs,
-    tokens: token.expiryKnown ? { ...stored.tokens, [slot.key]: token } : stored.tokens,
+    tokens: {
+      ...Object.fromEntries(living),
+      ...(token.expiryKnown ? { [slot.key]: token } : {}),
+    },
   }
 }
 

@@ -3,7 +3,7 @@
  * what was probably meant.
  */
 import leven from 'leven'
-import type { KeyPath } from './locate.ts'
+import { startsWith, type KeyPath } from './locate.ts'
 import {
   aboutOf,
   isIssueOfUnknownKey,
@@ -27,11 +27,37 @@ export function isTable(value: unknown): value is Table {
   return isObject && !Array.isArray(value) && !(value instanceof Date)
 }
 
+/** @returns the keys of a table that have an entry */
+export function only(table: Table, entries: Entries): Table {
+  return Object.fromEntries(Object.entries(table).filter(([key]) => Object.hasOwn(entries, key)))
+}
+
+/** A table and where it stands in the file. */
+export interface Placed {
+  readonly table: Table
+  readonly at: KeyPath
+}
+
+/** @returns what stands in `[[name]]`s; what is no table is reported and left out */
+export function tablesOf(name: string, value: unknown, report: Report): Placed[] {
+  if (value === undefined) return []
+  if (!Array.isArray(value)) {
+    report([name], `must be written in double brackets: [[${name}]]`)
+    return []
+  }
+  return value.flatMap((table: unknown, index) => {
+    const at = [name, index]
+    if (isTable(table)) return [{ table, at }]
+    report(at, `must be a table; write [[${name}]]`)
+    return []
+  })
+}
+
 /**
  * Parses a table key by key, so that what is wrong with one hides nothing about the others.
  *
  * @param at where the table stands in the file
- * @param unknown the sentence about a key that has no place there
+ * @param beside keys that are read elsewhere, to choose from when one is unknown
  * @returns the keys that are as they should be; the others are reported and left out
  */
 export function checkTable<E extends Entries>(
@@ -39,11 +65,11 @@ export function checkTable<E extends Entries>(
   value: Table,
   at: KeyPath,
   report: Report,
-  unknown = (key: string) => unknownKey(key, entries),
+  beside: readonly string[] = [],
 ): Partial<Output<E>> {
   const sound: Record<string, unknown> = {}
   for (const key of Object.keys(value))
-    if (!Object.hasOwn(entries, key)) report([...at, key], unknown(key))
+    if (!Object.hasOwn(entries, key)) report([...at, key], unknownKey(key, entries, beside))
   for (const [key, schema] of Object.entries<Schema>(entries)) {
     const path = [...at, key]
     if (isRequired(schema) && !Object.hasOwn(value, key))
@@ -58,16 +84,19 @@ export function checkTable<E extends Entries>(
 }
 
 function check(schema: Schema, value: unknown, at: KeyPath, report: Report): unknown {
-  let sound = true
-  const complain: Report = (path, message) => {
-    sound = false
+  const misfits: KeyPath[] = []
+  findMisfits(schema, value, [], (path, message) => {
+    misfits.push(path)
     report([...at, ...path], message)
-  }
-  findMisfits(schema, value, [], complain)
+  })
   const result = parse(schema, value)
-  for (const issue of result.issues ?? [])
-    if (!isIssueOfUnknownKey(issue)) complain(pathOf(issue), explain(issue))
-  return sound ? result.output : undefined
+  for (const issue of result.issues ?? []) {
+    const path = pathOf(issue)
+    // A list has properties of its own, such as `pop`, that are nobody's keys.
+    if (misfits.some((misfit) => startsWith(path, misfit)) || isIssueOfUnknownKey(issue)) continue
+    report([...at, ...path], explain(issue))
+  }
+  return result.success && misfits.length === 0 ? result.output : undefined
 }
 
 /** What valibot does not say: each unknown key, not the first alone, and that a list is no table. */
@@ -114,9 +143,14 @@ function article(kind: string): string {
 }
 
 /** @returns the sentence about a key that is none of these */
-export function unknownKey(wrong: string, entries: Entries): string {
-  const served = Object.keys(entries).filter((key) => isServed(entries[key] as Schema))
-  return `is no key that xoauthd knows; ${suggestion(wrong, served) ?? 'remove it'}`
+export function unknownKey(
+  wrong: string,
+  entries: Entries,
+  beside: readonly string[] = [],
+): string {
+  const served = Object.entries<Schema>(entries).filter(([, schema]) => isServed(schema))
+  const names = [...served.map(([key]) => key), ...beside]
+  return `is no key that xoauthd knows; ${suggestion(wrong, names) ?? 'remove it'}`
 }
 
 /** @returns "did you mean …?" when one of the names is close enough to be meant */

@@ -72,11 +72,7 @@ export const choice = <const Options extends readonly string[]>(
   options: Options,
   about: string,
   message = `must be one of ${options.map((option) => `"${option}"`).join(', ')}`,
-) =>
-  v.pipe(
-    v.picklist(options, message),
-    v.description(about),
-  )
+) => v.pipe(v.picklist(options, message), v.description(about))
 
 export const count = (least: number, about: string) =>
   v.pipe(

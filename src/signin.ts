@@ -49,9 +49,11 @@ export function createSignInUi(person: Person): SignInUi {
         const redirectUri = doors[0]?.redirectUri ?? trip.redirectUri
         const url = trip.authorizationUrl(redirectUri, state)
         explain(person, url, doors[0]?.port)
-        void readPasted(person, arrivals.fromPaste)
+        const pasted = readPasted(person, arrivals.fromPaste)
         void person.openBrowser?.(url).catch(() => undefined)
-        const arrival = await firstOf(arrivals.first, signal)
+        // Where nothing can come in by itself, the end of what is typed is the end of waiting.
+        const over = doors.length > 0 ? undefined : pasted
+        const arrival = await firstOf(arrivals.first, over, signal)
         return await redeem(trip, arrival, redirectUri, signal)
       } finally {
         for (const { server } of doors) server.close()
@@ -145,7 +147,11 @@ function sameText(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right)
 }
 
-async function firstOf(arrival: Promise<Arrival>, signal: AbortSignal): Promise<Arrival> {
+async function firstOf(
+  arrival: Promise<Arrival>,
+  over: Promise<void> | undefined,
+  signal: AbortSignal,
+): Promise<Arrival> {
   return new Promise((resolve, reject) => {
     const stop = () => {
       reject(new Unavailable('the sign-in was not finished', { hint: 'run login again' }))
@@ -153,6 +159,7 @@ async function firstOf(arrival: Promise<Arrival>, signal: AbortSignal): Promise<
     if (signal.aborted) stop()
     signal.addEventListener('abort', stop, { once: true })
     void arrival.then(resolve)
+    void over?.then(stop)
   })
 }
 
@@ -184,7 +191,7 @@ async function openDoors(
   const listen = trip.listen === undefined ? undefined : parseHostPort(trip.listen)
   if (!listen && !(redirect.protocol === 'http:' && isLoopback(redirect.hostname))) return []
   const host = listen?.host ?? redirect.hostname.replace(/^\[|\]$/g, '')
-  const wanted = listen?.port ?? Number(redirect.port || 0)
+  const wanted = listen?.port ?? portIn(trip.redirectUri) ?? 0
   const hosts = host === 'localhost' ? ['127.0.0.1', '::1'] : [host]
   const doors: Door[] = []
   for (const address of hosts) {
@@ -193,9 +200,11 @@ async function openDoors(
       if (url) take(url.searchParams, response)
       else sendPage(response, 404, nothingHere)
     })
+    // Browsers open connections ahead of need, which must not keep a finished login from ending.
+    server.on('connection', (socket) => socket.unref())
     const port = await startServer(server, address, doors[0]?.port ?? wanted, doors.length > 0)
     if (port === undefined) continue
-    const redirectUri = listen ? trip.redirectUri : withPort(redirect, trip.redirectUri, port)
+    const redirectUri = listen ? trip.redirectUri : withPort(trip.redirectUri, port)
     doors.push({ server, redirectUri, port })
   }
   return doors
@@ -218,9 +227,15 @@ function answerUrl(request: IncomingMessage, redirect: URL): URL | undefined {
 }
 
 /** A registration may have a path or none, and means it: only the port is ours to add. */
-function withPort(redirect: URL, spelled: string, port: number): string {
-  if (redirect.port !== '') return spelled
-  return spelled.replace(/^(https?:\/\/(?:\[[^\]]+\]|[^/:?]+))/, `$1:${port}`)
+function withPort(spelled: string, port: number): string {
+  if (portIn(spelled) !== undefined) return spelled
+  return spelled.replace(/^http:\/\/(?:\[[^\]]+\]|[^/:?]+)/, `$&:${port}`)
+}
+
+/** The port as it is spelled: URL leaves out the usual one, which means any here. */
+function portIn(spelled: string): number | undefined {
+  const port = /^http:\/\/(?:\[[^\]]+\]|[^/:?]+):(\d+)/.exec(spelled)?.[1]
+  return port === undefined ? undefined : Number(port)
 }
 
 async function startServer(

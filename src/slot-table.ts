@@ -33,8 +33,8 @@ export function createSlotTable(limit: number): SlotTable {
     add(slot) {
       if (others.size >= limit) {
         for (const [key, oldest] of others) {
-          // A refresh that runs still has somebody waiting.
-          if (oldest.attempt) continue
+          // Somebody waits for it, or will.
+          if (oldest.attempt || oldest.waiting) continue
           others.delete(key)
           break
         }

@@ -9,32 +9,22 @@ import type { Token, TokenRequest } from './providers/provider.ts'
 
 export type SlotState =
   /** Nothing is known yet. */
-  | { readonly kind: 'idle'; readonly token: undefined }
+  | { readonly kind: 'idle'; readonly token: undefined; readonly refreshAtMs: number }
   | { readonly kind: 'live'; readonly token: Token; readonly refreshAtMs: number }
-  /** Waiting can help, and we do. */
-  | {
-      readonly kind: 'failing'
-      readonly token: Token | undefined
-      readonly failure: Failure
-      readonly sinceMs: number
-      readonly retryAtMs: number
-    }
-  /** The provider said once that the grant is dead; it will be asked once more before we believe it. */
-  | {
-      readonly kind: 'confirming'
-      readonly token: Token | undefined
-      readonly failure: Failure
-      readonly sinceMs: number
-      readonly retryAtMs: number
-    }
-  /** Only a person can help. Answered from memory; looked at again at long intervals. */
-  | {
-      readonly kind: 'stopped'
-      readonly token: Token | undefined
-      readonly failure: Failure
-      readonly sinceMs: number
-      readonly retryAtMs: number
-    }
+  | Troubled
+
+/**
+ * - failing: waiting can help, and we do
+ * - confirming: the provider said once that the grant is dead; it is asked once more before we believe it
+ * - stopped: only a person can help; answered from memory, looked at again at long intervals
+ */
+export interface Troubled {
+  readonly kind: 'failing' | 'confirming' | 'stopped'
+  readonly token: Token | undefined
+  readonly failure: Failure
+  readonly sinceMs: number
+  readonly retryAtMs: number
+}
 
 export interface Slot {
   readonly key: string
@@ -57,11 +47,13 @@ const retryMisconfiguredMs = 15 * 60_000
 const retrySignInMs = 86_400_000
 const forgetUnknownMs = 10 * 60_000
 /** Clients may force a refresh this often, whatever they ask: some providers count (Zoho: 10 in 10 min). */
-const forceFloorMs = 30_000
+export const forceFloorMs = 30_000
 const forceWindowMs = 10 * 60_000
 const forceLimit = 5
+/** Some servers count in units so small that a token is due as it comes; none is asked more often. */
+const shortestIntervalMs = 1_000
 /** A token that was fetched later than now means that the clock was set back: its expiry means nothing. */
-const clockToleranceMs = 5_000
+export const clockToleranceMs = 5_000
 
 export function createSlot(
   key: string,
@@ -72,7 +64,7 @@ export function createSlot(
   return {
     key,
     request,
-    state: { kind: 'idle', token: undefined },
+    state: { kind: 'idle', token: undefined, refreshAtMs: nowMs },
     askedAtMs: nowMs,
     refusedValue: undefined,
     forcedAtMs,
@@ -98,13 +90,14 @@ export function remainingMs(token: Token, nowMs: number): number {
  * @param random 0 to 1, so that many accounts do not come at once
  */
 export function refreshAtMs(token: Token, random: number): number {
-  return token.expiresAtMs - lifetimeMs(token) * (1 / 4 + random / 12)
+  const leftMs = lifetimeMs(token) * (1 / 4 + random / 12)
+  return Math.max(token.expiresAtMs - leftMs, token.obtainedAtMs + shortestIntervalMs)
 }
 
 /** @returns whether a client may cost the provider a request although a living token is there */
 export function mayForce(slot: Slot, nowMs: number): boolean {
   const lastMs = slot.state.token?.obtainedAtMs ?? 0
-  const recent = slot.forcedAtMs.filter((atMs) => nowMs - atMs < forceWindowMs)
+  const recent = slot.forcedAtMs.filter((atMs) => Math.abs(nowMs - atMs) < forceWindowMs)
   slot.forcedAtMs.splice(0, slot.forcedAtMs.length, ...recent)
   return nowMs - lastMs >= forceFloorMs && recent.length < forceLimit
 }
@@ -125,11 +118,11 @@ export function failedState(
   hostRetryAtMs: number,
   nowMs: number,
 ): SlotState {
-  const sinceMs = before.kind === 'idle' || before.kind === 'live' ? nowMs : before.sinceMs
+  const sinceMs = 'failure' in before ? before.sinceMs : nowMs
   const { token } = before
-  const stopped = (retryMs: number, kept = token): SlotState => ({
+  const stopped = (retryMs: number): Troubled => ({
     kind: 'stopped',
-    token: kept,
+    token,
     failure,
     sinceMs: before.kind === 'stopped' ? before.sinceMs : nowMs,
     retryAtMs: nowMs + retryMs,
@@ -138,9 +131,12 @@ export function failedState(
   if (failure instanceof UnknownAccount) return stopped(forgetUnknownMs)
   if (failure instanceof SignInNeeded) {
     // Without a grant of ours there is no token of ours: somebody signed out.
-    if (failure.certain) return stopped(retrySignInMs, undefined)
-    const again = before.kind === 'confirming' || before.kind === 'stopped'
-    if (again) return stopped(retrySignInMs)
+    if (failure.certain) return { ...stopped(retrySignInMs), token: undefined }
+    const believed = before.kind === 'stopped' && before.failure instanceof SignInNeeded
+    if (believed || (before.kind === 'confirming' && nowMs >= before.retryAtMs))
+      return stopped(retrySignInMs)
+    // Asked again too early, by hand: that confirms nothing.
+    if (before.kind === 'confirming') return before
     const wait = new Unavailable(`${failure.message}; asking once more to be sure`, {
       cause: failure,
       hint: failure.hint,
@@ -151,16 +147,23 @@ export function failedState(
   return { kind: 'failing', token, failure, sinceMs, retryAtMs }
 }
 
-/** When the slot's next refresh is wanted, epoch ms. */
-export function wantedAtMs({ state }: Slot): number {
-  if (state.kind === 'idle') return 0
-  return state.kind === 'live' ? state.refreshAtMs : state.retryAtMs
+/** When the slot's next refresh is wanted, epoch ms: at once where somebody waits for a first one. */
+export function dueAtMs({ state, waiting }: Slot): number {
+  if ('failure' in state) return state.retryAtMs
+  return waiting ? 0 : state.refreshAtMs
 }
 
-/** The same slot, wanted at another time: to spread what became due all at once. */
+/** The same, due at another time; a dead grant is confirmed when it is time, whatever happens. */
 export function deferred(state: SlotState, atMs: number): SlotState {
-  if (state.kind === 'live') return { ...state, refreshAtMs: atMs }
-  return state.kind === 'failing' ? { ...state, retryAtMs: atMs } : state
+  if (state.kind === 'confirming') return state
+  return 'failure' in state ? { ...state, retryAtMs: atMs } : { ...state, refreshAtMs: atMs }
+}
+
+/** What was planned by a clock that has been set back since is due, a confirmation after its wait. */
+export function replanned(state: SlotState, atMs: number): SlotState {
+  return state.kind === 'confirming'
+    ? { ...state, retryAtMs: atMs + confirmAfterMs }
+    : deferred(state, atMs)
 }
 
 /** Resolves when the next refresh of the slot has ended, well or not. */
@@ -171,4 +174,10 @@ export function nextAttempt(slot: Slot): Promise<void> {
     slot.waiting = { ended, end }
   }
   return slot.waiting.ended
+}
+
+/** Lets go of those who wait, whether there has been a refresh or there will be none. */
+export function endWaiting(slot: Slot): void {
+  slot.waiting?.end()
+  slot.waiting = undefined
 }

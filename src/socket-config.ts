@@ -4,12 +4,13 @@
  * Promises that a socket which others may open says what it serves, and that there is always one, for
  * the owner alone, on which the daemon is controlled.
  */
-import { join } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { matches } from './address.ts'
-import type { AccountConfig } from './account-config.ts'
+import { socketEntries } from './config-schema.ts'
 import { groupId, userId } from './identity.ts'
-import type { KeyPath } from './locate.ts'
-import type { Report } from './schema-check.ts'
+import { keyName, type KeyPath } from './locate.ts'
+import { checkTable, type Placed, type Report, type Table } from './schema-check.ts'
+import type { Output } from './schema.ts'
 import { expandPath } from './secret.ts'
 import { defaultSocketPath } from './socket-path.ts'
 
@@ -25,103 +26,118 @@ export interface SocketConfig {
   readonly control: boolean
 }
 
-export interface SocketTable {
-  readonly path?: string | undefined
-  readonly mode: number
-  readonly group?: string | undefined
-  readonly owner?: string | undefined
-  readonly accounts?: readonly string[] | undefined
-  readonly services?: readonly string[] | undefined
-  readonly protocol: 'line' | 'socketmap'
-  readonly map?: Readonly<Record<string, string>> | undefined
-  readonly control?: boolean | undefined
-}
-
 /** sun_path of unix(7) has 108 bytes, the last of them zero; Node cuts what is longer, in silence. */
 export const socketPathMaxBytes = 107
 
-/** @param report takes each problem with the path of its key */
-export function resolveSockets(
-  tables: readonly SocketTable[],
-  accounts: readonly AccountConfig[],
+const ownerOnly = 0o600
+
+type Entry = Partial<Output<typeof socketEntries>>
+type Complain = (key: string | readonly [string, number], message: string) => void
+
+/**
+ * @param names what accounts are found by, to find patterns that none serves
+ * @param report takes each problem with the path of its key
+ * @returns the sockets, which are as they should be when nothing was reported
+ */
+export function readSockets(
+  tables: readonly Placed[],
+  names: readonly string[],
   file: string,
   env: NodeJS.ProcessEnv,
   report: Report,
 ): SocketConfig[] {
-  const sockets: SocketConfig[] = []
-  const taken = new Map<string, number>()
-  tables.forEach((entry, index) => {
-    const at: KeyPath = ['socket', index]
-    const socket = resolveSocket(entry, at, file, env, report)
-    const other = taken.get(socket.path)
-    if (other !== undefined)
-      report([...at, 'path'], `is the same as that of socket[${other + 1}]: ${socket.path}`)
-    taken.set(socket.path, index)
-    for (const name of socket.accounts ?? [])
-      if (!isServed(name, accounts))
-        report([...at, 'accounts'], `names ${name}, which no [[account]] serves`)
-    sockets.push(socket)
+  const usual = resolve(defaultSocketPath(env))
+  const taken = new Map<string, KeyPath>()
+  const sockets = tables.map(({ table, at }) => {
+    const complain: Complain = (key, message) => report(at.concat(key), message)
+    const entry = checkTable(socketEntries, table, at, report)
+    const path =
+      entry.path === undefined ? usual : resolve(expandPath(entry.path, dirname(file), env))
+    // A path of a wrong type does not say where the socket was to be.
+    if (entry.path !== undefined || !Object.hasOwn(table, 'path')) {
+      reportPath(path, taken.get(path), entry, complain)
+      taken.set(path, at)
+    }
+    reportRights(entry, table, complain)
+    entry.accounts?.forEach((pattern, index) => {
+      if (!names.some((name) => matches(name, pattern) || matches(pattern, name)))
+        complain(
+          ['accounts', index],
+          `names ${pattern}, which no [[account]] serves; correct it, or add it to the mailboxes of one`,
+        )
+    })
+    return resolved(entry, path, path === usual, complain)
   })
-  if (sockets.some((socket) => socket.control)) return sockets
-  const path = defaultSocketPath(env)
-  const clash = taken.get(path)
-  if (clash !== undefined)
-    report(
-      ['socket', clash, 'path'],
-      `is the default path, where the control socket belongs; give it another, or mode "0600" and control = true`,
-    )
-  const everything = { mode: 0o600, gid: undefined, uid: undefined, accounts: undefined }
-  return [...sockets, { path, ...everything, services: undefined, control: true }]
+  if (sockets.some(({ control }) => control)) return sockets
+  return [...sockets, controlSocket(usual, taken.get(usual), report)]
 }
 
-function resolveSocket(
-  entry: SocketTable,
-  at: KeyPath,
-  file: string,
-  env: NodeJS.ProcessEnv,
-  report: Report,
-): SocketConfig {
-  const path =
-    entry.path === undefined
-      ? defaultSocketPath(env)
-      : expandPath(entry.path, join(file, '..'), env)
-  if (Buffer.byteLength(path) > socketPathMaxBytes)
+/** There is always one, so that `status` and `reload` reach the daemon. */
+function controlSocket(path: string, clash: KeyPath | undefined, report: Report): SocketConfig {
+  if (clash)
     report(
-      [...at, 'path'],
-      `is ${Buffer.byteLength(path)} bytes long, and a socket's path may have ${socketPathMaxBytes}; choose a shorter one`,
+      [...clash, 'path'],
+      'is the default path, where the control socket belongs; write another, or mode = "0600" and control = true',
     )
-  const open = (entry.mode & 0o077) !== 0
-  // The default socket is where commands look for the daemon.
-  const control = entry.control ?? (entry.path === undefined && entry.mode === 0o600)
-  if (control && entry.mode !== 0o600)
-    report([...at, 'control'], 'needs mode = "0600": whoever may open it may stop a queue')
+  else if (isTooLong(path))
+    report(
+      ['socket'],
+      `is missing, and the default path ${tooLong(path)}; write a [[socket]] with path and control = true`,
+    )
+  const everything = { gid: undefined, uid: undefined, accounts: undefined, services: undefined }
+  return { path, mode: 0o600, ...everything, control: true }
+}
+
+function reportPath(
+  path: string,
+  other: KeyPath | undefined,
+  entry: Entry,
+  complain: Complain,
+): void {
+  if (isTooLong(path)) complain('path', `${tooLong(path)}; choose a shorter one`)
+  if (other && entry.path === undefined)
+    complain('path', `is missing, and ${keyName(other)} is at the default path already; write one`)
+  else if (other)
+    complain('path', `is the same as that of ${keyName(other)}: ${path}; write another`)
+}
+
+function isTooLong(path: string): boolean {
+  return Buffer.byteLength(path) > socketPathMaxBytes
+}
+
+function tooLong(path: string): string {
+  return `is ${Buffer.byteLength(path)} bytes long, where ${socketPathMaxBytes} are the most that a socket may have`
+}
+
+function reportRights(entry: Entry, table: Table, complain: Complain): void {
+  const { mode, control } = entry
+  if (mode === undefined) return
+  if (control === true && mode !== ownerOnly)
+    complain(
+      'control',
+      'needs mode = "0600", since it gives orders to the daemon; remove one of them',
+    )
   for (const key of ['accounts', 'services'] as const)
-    if (open && entry[key] === undefined)
-      report(
-        [...at, key],
-        `is missing: a socket that others may open (mode "0${entry.mode.toString(8)}") must say what it serves`,
+    if ((mode & 0o077) !== 0 && !Object.hasOwn(table, key))
+      complain(
+        key,
+        `is missing; a socket that others may open (mode "${octal(mode)}") must say what it serves`,
       )
-  if (entry.protocol === 'socketmap')
-    report([...at, 'protocol'], '"socketmap" is not served by this version yet; use "line"')
-  else if (entry.map !== undefined)
-    report([...at, 'map'], 'belongs to protocol = "socketmap"; remove it')
-  const gid = entry.group === undefined ? undefined : groupId(entry.group)
-  if (entry.group !== undefined && gid === undefined)
-    report(
-      [...at, 'group'],
-      `"${entry.group}" is no group of this machine; getent group lists them`,
-    )
-  const uid = entry.owner === undefined ? undefined : userId(entry.owner)
-  if (entry.owner !== undefined && uid === undefined)
-    report([...at, 'owner'], `"${entry.owner}" is no user of this machine`)
-  const { mode, accounts, services } = entry
-  return { path, mode, gid, uid, accounts, services, control }
 }
 
-function isServed(pattern: string, accounts: readonly AccountConfig[]): boolean {
-  return accounts.some((account) =>
-    [account.user, ...account.mailboxes].some(
-      (name) => name === pattern || matches(name, pattern) || matches(pattern, name),
-    ),
-  )
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, '0')
+}
+
+function resolved(entry: Entry, path: string, isUsual: boolean, complain: Complain): SocketConfig {
+  const { mode = ownerOnly, group, owner, accounts, services } = entry
+  const gid = group === undefined ? undefined : groupId(group)
+  if (group !== undefined && gid === undefined)
+    complain('group', `"${group}" is no group of this machine; choose one of: getent group`)
+  const uid = owner === undefined ? undefined : userId(owner)
+  if (owner !== undefined && uid === undefined)
+    complain('owner', `"${owner}" is no user of this machine; choose one of: getent passwd`)
+  // The default path is where commands look for the daemon.
+  const control = entry.control ?? (isUsual && mode === ownerOnly)
+  return { path, mode, gid, uid, accounts, services, control }
 }

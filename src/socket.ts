@@ -3,17 +3,14 @@
  *
  * Promises: the socket appears under its name only with its final mode and group; a live daemon's is
  * never taken; a newline or a half-close ends a request; one answer, then the connection is closed; a
- * client that stalls is cut after {@link stallMs} and holds up nobody; on a plain format a failure
+ * client that stalls is cut after {@link usualStallMs} and holds up nobody; on a plain format a failure
  * writes zero bytes.
  */
-import { randomBytes } from 'node:crypto'
-import { chmod, chown, rm, stat, unlink } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
-import { basename, dirname, join } from 'node:path'
 import type { Audit } from './audit.ts'
-import { claim, listen, openFolder } from './claim.ts'
+import { bindSocket } from './bind.ts'
 import type { Credentials, Scope } from './credentials.ts'
-import { Failure, Misconfigured, Unavailable, asFailure } from './errors.ts'
+import { asFailure } from './errors.ts'
 import type { Log } from './log.ts'
 import {
   failureReply,
@@ -28,7 +25,7 @@ import type { SocketConfig } from './socket-config.ts'
 
 export interface SocketListener {
   readonly path: string
-  /** Stops accepting, lets open requests end, and takes the name away. */
+  /** Takes the name away, stops accepting, and lets open requests end. */
   close(): Promise<void>
 }
 
@@ -42,32 +39,34 @@ export interface SocketService {
   readonly control: ((request: ControlRequest) => Promise<string>) | undefined
 }
 
-const stallMs = 10_000
+const usualStallMs = 10_000
 /** What a closing daemon gives its open requests. */
 const closeMs = 5_000
-/** The kernel caps it at net.core.somaxconn, 4096 today; a short one loses connections in a burst. */
-const backlog = 4096
+/** Listening again sets systemd's backlog anew; the kernel caps it at net.core.somaxconn. */
+const inheritedBacklog = 65_535
 
 /**
  * Opens one socket.
  *
  * @param inherited the descriptor on which systemd listens already, if it does
+ * @param stallMs how long a client may take to ask, and then to read its answer
  * @rejects Misconfigured when it cannot be opened; Unavailable when another daemon has it
  */
 export async function openSocket(
   config: SocketConfig,
   service: SocketService,
   inherited: number | undefined,
+  stallMs = usualStallMs,
 ): Promise<SocketListener> {
   const open = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     open.add(socket)
     socket.on('close', () => open.delete(socket))
-    serve(socket, config.path, service)
+    serve(socket, config.path, service, stallMs)
   })
   let takeAway: () => Promise<void> = async () => {}
-  if (inherited === undefined) takeAway = await bind(server, config)
-  else server.listen({ fd: inherited })
+  if (inherited === undefined) takeAway = await bindSocket(server, config)
+  else server.listen({ fd: inherited }, inheritedBacklog)
   server.on('error', (error) => {
     service.log.error('socket', { socket: config.path, reason: error.message })
   })
@@ -80,45 +79,8 @@ export async function openSocket(
   }
 }
 
-/** Binds under another name, so that the right one appears with everything set, or not at all. */
-async function bind(server: Server, config: SocketConfig): Promise<() => Promise<void>> {
-  const { path, mode, gid, uid } = config
-  const directory = dirname(path)
-  const folder = await openFolder(directory).catch((error: unknown) => {
-    throw cannotOpen(path, error, `make the folder first: mkdir -p ${directory}`)
-  })
-  const temporary = `.${randomBytes(6).toString('hex')}`
-  try {
-    await listen(server, folder.path(temporary), backlog)
-    const bound = join(directory, temporary)
-    if (gid !== undefined || uid !== undefined) await chown(bound, uid ?? -1, gid ?? -1)
-    await chmod(bound, mode)
-    const { ino } = await stat(bound)
-    if (!(await claim(folder.path(temporary), folder.path(basename(path)))))
-      throw new Unavailable(`another xoauthd listens on ${path}`, {
-        hint: 'stop it, or give this one a socket of its own: [[socket]] path = "…"',
-      })
-    return async () => {
-      // Whoever came after us and replaced it keeps it.
-      const now = await stat(path).catch(() => undefined)
-      if (now?.ino === ino) await unlink(path)
-    }
-  } catch (error) {
-    server.close()
-    await rm(join(directory, temporary), { force: true })
-    if (error instanceof Failure) throw error
-    throw cannotOpen(path, error, 'check the folder, and that this user may set the group')
-  } finally {
-    await folder.close()
-  }
-}
-
-function cannotOpen(path: string, error: unknown, hint: string): Misconfigured {
-  const code = (error as NodeJS.ErrnoException).code ?? String(error)
-  return new Misconfigured(`the socket ${path} cannot be opened (${code})`, { cause: error, hint })
-}
-
-async function closeServer(server: Server, open: ReadonlySet<Socket>): Promise<void> {
+/** Stops accepting and lets open requests end, for a while. */
+export async function closeServer(server: Server, open: ReadonlySet<Socket>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   const deadline = setTimeout(() => {
     for (const socket of open) socket.destroy()
@@ -130,7 +92,7 @@ async function closeServer(server: Server, open: ReadonlySet<Socket>): Promise<v
 }
 
 /** One connection: one request, one answer. */
-function serve(socket: Socket, path: string, service: SocketService): void {
+function serve(socket: Socket, path: string, service: SocketService, stallMs: number): void {
   let received: Buffer | undefined
   let answered = false
   let stalled = setTimeout(cut, stallMs)

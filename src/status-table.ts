@@ -30,7 +30,7 @@ function note({ user, message, hint }: AccountStatus): string[] {
   return ['', `${user}: ${message}`, ...(hint === '' ? [] : [`  hint: ${hint}`])]
 }
 
-/** The two largest units are all that anybody wants to know. */
+/** The largest unit is all that anybody wants to know. */
 function duration(seconds: number): string {
   const s = Math.max(0, seconds)
   if (s < 60) return `${s} s`

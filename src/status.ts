@@ -82,8 +82,9 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
   let expiresAtMs = Infinity
   let tokens = 0
   for (const slot of kept.slots.all()) {
-    const rank = conditions.indexOf(conditionOf(slot))
-    if (!worst || rank < conditions.indexOf(conditionOf(worst))) worst = slot
+    // A mailbox that the provider does not know says nothing of the account.
+    if (isUnknown(slot) && !kept.slots.isOwn(slot)) continue
+    if (!worst || rankOf(slot) < rankOf(worst)) worst = slot
     const { token } = slot.state
     if (!token || remainingMs(token, nowMs) <= 0) continue
     tokens++
@@ -100,7 +101,7 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
     state: worst ? conditionOf(worst) : emptyCondition(account.user),
     expires_at: tokens > 0 ? seconds(expiresAtMs) : null,
     refreshed_at: tokens > 0 ? seconds(refreshedAtMs) : null,
-    signed_in_at: kept.signedInAtMs === undefined ? null : seconds(kept.signedInAtMs),
+    signed_in_at: kept.grant.signedInAtMs === undefined ? null : seconds(kept.grant.signedInAtMs),
     next_refresh_at: nextRefreshAt(worst),
     tokens,
     message: failure?.message ?? '',
@@ -118,10 +119,16 @@ function conditionOf({ state }: Slot): AccountCondition {
     case 'confirming':
       return 'failing'
     case 'stopped':
-      // A mailbox that the provider does not know says nothing of the account.
-      if (state.failure.code === 'unknown-account') return 'idle'
       return state.failure.code === 'sign-in-needed' ? 'sign-in-needed' : 'misconfigured'
   }
+}
+
+function rankOf(slot: Slot): number {
+  return conditions.indexOf(conditionOf(slot))
+}
+
+function isUnknown({ state }: Slot): boolean {
+  return state.kind === 'stopped' && state.failure.code === 'unknown-account'
 }
 
 function emptyCondition(user: string): AccountCondition {
@@ -130,7 +137,7 @@ function emptyCondition(user: string): AccountCondition {
 
 function nextRefreshAt(slot: Slot | undefined): number | null {
   if (!slot || slot.state.kind === 'idle') return null
-  return seconds(slot.state.kind === 'live' ? slot.state.refreshAtMs : slot.state.retryAtMs)
+  return seconds('failure' in slot.state ? slot.state.retryAtMs : slot.state.refreshAtMs)
 }
 
 function seconds(ms: number): number {

@@ -7,10 +7,10 @@
  * address can escape from. Nothing here knows what a grant is.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { foldCase } from './address.ts'
-import { lock, openFolder, type Release } from './claim.ts'
+import { Held, lock, openFolder, type Release } from './claim.ts'
 import { Failure, Misconfigured, Unavailable } from './errors.ts'
 import type { Grant, Token } from './providers/provider.ts'
 
@@ -34,7 +34,7 @@ export interface Store {
   /** @rejects Misconfigured when the file cannot be used */
   read(account: string): Promise<{ stored: StoredGrant; version: Version } | undefined>
   /**
-   * Replaces a grant; on disk when it resolves.
+   * Replaces a grant; on disk when it resolves. Only for a caller that holds the {@link lock}.
    *
    * @param expected the version that was read, undefined when there was none
    * @returns the new version, or undefined when another write came first and nothing was written
@@ -45,11 +45,19 @@ export interface Store {
     stored: StoredGrant,
     expected: Version | undefined,
   ): Promise<Version | undefined>
-  /** Puts a new sign-in in the place of whatever is there; what cannot be read is kept aside. */
+  /**
+   * Puts a new sign-in in the place of whatever is there; what cannot be read is kept aside.
+   *
+   * @rejects Unavailable when the disk does not take it
+   */
   replace(account: string, stored: StoredGrant): Promise<Version>
   /** @returns whether there was a grant */
   forget(account: string): Promise<boolean>
-  /** Makes the caller the only one, in any process, who refreshes or replaces this grant. */
+  /**
+   * Makes the caller the only one, in any process, who refreshes or replaces this grant.
+   *
+   * @rejects Unavailable when another one does until `signal` ends the wait, or the disk fails
+   */
   lock(account: string, signal: AbortSignal): Promise<Release>
   /** @rejects Unavailable at once when another daemon uses this store */
   lockForDaemon(): Promise<Release>
@@ -92,31 +100,35 @@ export async function openStore(path: string): Promise<Store> {
     },
 
     async replace(account, stored) {
-      await keepBroken(file(account))
+      try {
+        await read(account)
+      } catch {
+        await keepAside(file(account))
+      }
       return put(account, stored)
     },
 
     async forget(account) {
       try {
         await unlink(file(account))
+        await syncFolder(path)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
         throw diskTrouble(error, file(account))
       }
-      await syncFolder(path)
       return true
     },
 
     async lock(account, signal) {
-      return lock(folder.path(`${hashOf(account)}.lock`), signal)
+      return lockFile(folder.path(`${hashOf(account)}.lock`), signal)
     },
 
     async lockForDaemon() {
       let release: Release
       try {
-        release = await lock(folder.path('daemon.lock'), undefined)
+        release = await lockFile(folder.path('daemon.lock'), AbortSignal.abort())
       } catch (error) {
-        if (!(error instanceof Unavailable)) throw error
+        if (!(error instanceof Held)) throw error
         throw new Unavailable(`another xoauthd uses the store ${path}: ${error.message}`, {
           hint: 'stop it, or give this one a store of its own: [store] path = "…"',
         })
@@ -194,29 +206,48 @@ async function readPrivate(path: string): Promise<string | undefined> {
 }
 
 function parseRecord(text: string, path: string): { stored: StoredGrant; version: Version } {
-  let record: Partial<StoredGrant & { format: number; version: Version }>
-  try {
-    record = JSON.parse(text) as typeof record
-  } catch {
-    throw damaged(path)
-  }
-  if (typeof record.format === 'number' && record.format > format)
-    throw new Misconfigured(`${path} was written by a newer xoauthd (format ${record.format})`, {
+  const record = parseObject(text)
+  if (typeof record['format'] === 'number' && record['format'] > format)
+    throw new Misconfigured(`${path} was written by a newer xoauthd (format ${record['format']})`, {
       hint: 'use that version, or sign in again',
     })
   const { grant, binding, signedInAtMs, refreshedAtMs, tokens, version } = record
-  if (typeof grant !== 'string' || typeof version !== 'string') throw damaged(path)
-  if (typeof binding !== 'string' || typeof signedInAtMs !== 'number') throw damaged(path)
-  return {
-    version,
-    stored: {
-      grant,
-      binding,
-      signedInAtMs,
-      refreshedAtMs: refreshedAtMs ?? signedInAtMs,
-      tokens: tokens ?? {},
-    },
+  if (
+    record['format'] !== format ||
+    typeof grant !== 'string' ||
+    typeof version !== 'string' ||
+    typeof binding !== 'string' ||
+    typeof signedInAtMs !== 'number' ||
+    typeof refreshedAtMs !== 'number'
+  )
+    throw damaged(path)
+  const stored = { grant, binding, signedInAtMs, refreshedAtMs, tokens: readTokens(tokens) }
+  return { version, stored }
+}
+
+/** @returns nothing of what is no object */
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return asObject(JSON.parse(text))
+  } catch {
+    return {}
   }
+}
+
+function asObject(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+/** A token that cannot be read is fetched again: no reason to lose the grant beside it. */
+function readTokens(value: unknown): Record<string, Token> {
+  const tokens: Record<string, Token> = {}
+  for (const [key, entry] of Object.entries(asObject(value))) {
+    const { value: text, obtainedAtMs, expiresAtMs } = asObject(entry)
+    if (typeof text !== 'string' || text === '') continue
+    if (typeof obtainedAtMs !== 'number' || typeof expiresAtMs !== 'number') continue
+    tokens[key] = { value: text, obtainedAtMs, expiresAtMs, expiryKnown: true }
+  }
+  return tokens
 }
 
 function damaged(path: string): Misconfigured {
@@ -225,14 +256,23 @@ function damaged(path: string): Misconfigured {
   })
 }
 
-/** A new sign-in goes over whatever is there, but what we cannot read we do not destroy. */
-async function keepBroken(path: string): Promise<void> {
-  const text = await readPrivate(path)
-  if (text === undefined) return
+/** What we cannot read we do not destroy. */
+async function keepAside(path: string): Promise<void> {
+  const aside = `${path}.broken`
   try {
-    parseRecord(text, path)
-  } catch {
-    await rename(path, `${path}.broken`)
+    await rename(path, aside)
+    await chmod(aside, 0o600)
+  } catch (error) {
+    throw diskTrouble(error, path)
+  }
+}
+
+/** A lock whose every failure the rest of the program knows how to take. */
+async function lockFile(path: string, signal: AbortSignal): Promise<Release> {
+  try {
+    return await lock(path, signal)
+  } catch (error) {
+    throw error instanceof Failure ? error : diskTrouble(error, path)
   }
 }
 
@@ -249,7 +289,7 @@ async function replaceFile(folder: string, path: string, text: string): Promise<
     await rename(temporary, path)
     await syncFolder(folder)
   } catch (error) {
-    await rm(temporary, { force: true })
+    await rm(temporary, { force: true }).catch(() => undefined)
     throw diskTrouble(error, path)
   }
 }
@@ -265,10 +305,14 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 async function sweep(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (!/^\.[0-9a-f]{12}$|\.tmp$/.test(name)) continue
-    const { mtimeMs } = await stat(join(folder, name))
-    if (Date.now() - mtimeMs > leftoverMs) await rm(join(folder, name), { force: true })
+  try {
+    for (const name of await readdir(folder)) {
+      if (!/^\.[0-9a-f]{12}$|\.tmp$/.test(name)) continue
+      const { mtimeMs } = await stat(join(folder, name))
+      if (Date.now() - mtimeMs > leftoverMs) await rm(join(folder, name), { force: true })
+    }
+  } catch {
+    // What cannot be swept away does no harm; the next start tries again.
   }
 }
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { accountEntries, clientEntries, fileEntries, socketEntries } from '../src/config-schema.ts'
 import { providers } from '../src/providers/index.ts'
 import type { ProviderKind } from '../src/providers/provider.ts'
-import { aboutOf, constant, described, isServed, table, type Entries } from '../src/schema.ts'
+import { aboutOf, constant, described, table, type Entries } from '../src/schema.ts'
 
 const target = fileURLToPath(new URL('../xoauthd.schema.json', import.meta.url))
 
@@ -26,7 +26,9 @@ export function fileSchema(): JsonSchema {
         description: 'the accounts: who signs in and how',
         type: 'array',
         minItems: 1,
-        items: { oneOf: Object.entries(providers).map(([name, kind]) => accountSchema(name, kind)) },
+        items: {
+          oneOf: Object.entries(providers).map(([name, kind]) => accountSchema(name, kind)),
+        },
       },
       client: {
         description: 'client registrations that several accounts share, by name',
@@ -63,10 +65,33 @@ function accountSchema(name: string, kind: ProviderKind): JsonSchema {
 }
 
 function tableSchema(entries: Entries): JsonSchema {
-  // What is checked beyond types, editors leave to the daemon.
-  return toJsonSchema(table(servedOnly(entries)), {
+  return toJsonSchema(table(entries), {
     typeMode: 'input',
+    // What is checked beyond the shape of a value, editors leave to the daemon.
     errorMode: 'ignore',
-    overrideSchema: ({ valibotSchema, jsonSchema }) => withoutUnserved(jsonSchema),
+    overrideSchema: ({ jsonSchema }) => servedOnly(jsonSchema),
   })
 }
+
+/** Without the keys that only a later version serves. */
+function servedOnly(schema: JsonSchema): JsonSchema {
+  if (!schema.properties) return schema
+  const served = Object.entries(schema.properties).filter(
+    ([, property]) => typeof property === 'boolean' || property.not === undefined,
+  )
+  return { ...schema, properties: Object.fromEntries(served) }
+}
+
+async function main(check: boolean): Promise<void> {
+  const text = `${JSON.stringify(fileSchema(), null, 2)}\n`
+  if (!check) {
+    await writeFile(target, text)
+    return
+  }
+  const current = await readFile(target, 'utf8').catch(() => undefined)
+  if (current === text) return
+  process.stderr.write('xoauthd.schema.json is not current; run: npm run schema\n')
+  process.exitCode = 1
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.includes('--check'))

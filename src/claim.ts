@@ -39,6 +39,8 @@ export async function probe(path: string): Promise<'live' | 'stale' | 'absent'> 
       else if (error.code === 'ECONNREFUSED' || error.code === 'ENOTSOCK') resolve('stale')
       // A full backlog is somebody's.
       else if (error.code === 'EAGAIN') resolve('live')
+      // It was closed while we waited to be let in.
+      else if (error.code === 'ECONNRESET') probe(path).then(resolve, reject)
       else reject(error)
     })
   })
@@ -130,7 +132,8 @@ export async function lock(path: string, signal: AbortSignal): Promise<Release> 
   const server = createServer((socket) => {
     waiting.add(socket)
     socket.on('error', () => undefined).on('close', () => waiting.delete(socket))
-    socket.end(`${process.pid}\n`)
+    // It stays open: its end is how the one who waits learns that the lock is free, or we are dead.
+    socket.unref().resume().write(`${process.pid}\n`)
   })
   const listening = join(dirname(path), `.${randomBytes(6).toString('hex')}`)
   await listen(server, listening)
@@ -159,7 +162,7 @@ async function released(path: string, signal: AbortSignal): Promise<string | und
   return new Promise((resolve) => {
     let holder = ''
     let crowded = false
-    const socket = createConnection({ path, allowHalfOpen: true })
+    const socket = createConnection(path)
     const settle = (outcome: string | undefined) => {
       signal.removeEventListener('abort', stop)
       clearTimeout(introduction)

@@ -127,10 +127,9 @@ async function login(user: string, options: Common & { browser: boolean }): Prom
   const context = await signInContext(options)
   const remote = env['SSH_CONNECTION'] !== undefined
   const desktop = env['DISPLAY'] !== undefined || env['WAYLAND_DISPLAY'] !== undefined
-  const lines = createInterface({ input: process.stdin })
   const person: Person = {
     say: (line) => process.stderr.write(`${line}\n`),
-    typed: lines,
+    typed: typedLines(),
     openBrowser:
       options.browser && (desktop || process.platform === 'darwin') && !remote
         ? openBrowser
@@ -145,11 +144,15 @@ async function login(user: string, options: Common & { browser: boolean }): Prom
     for (const warning of warnings) process.stderr.write(`xoauthd: warning: ${warning}\n`)
     process.stderr.write(`Signed in as ${account.user} for ${account.services.join(', ')}.\n`)
   } finally {
-    lines.close()
     // An open terminal or pipe would keep the process; a file or /dev/null has no unref().
     process.stdin.destroy()
     context.surroundings.transport.close()
   }
+}
+
+/** Reads nothing before it is asked to: what came earlier, an end too, would be lost. */
+async function* typedLines(): AsyncGenerator<string> {
+  yield* createInterface({ input: process.stdin })
 }
 
 async function openBrowser(url: string): Promise<void> {

@@ -79,7 +79,7 @@ async function located(
   text: string,
   file: string,
 ): Promise<ConfigError> {
-  const lineOf = await createLocator(text)
+  const lineOf = await createLocator(text, file)
   const sentences = problems.map(({ path, message }) => ({
     line: lineOf(path),
     key: keyName(path),

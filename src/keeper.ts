@@ -137,11 +137,6 @@ export function createKeeper(options: {
     return [...new Set(services.map((service) => slotFor(kept, { service, mailbox }, now())))]
   }
 
-  function isUsable(slot: Slot, token: Token, minMs: number | undefined, nowMs: number): boolean {
-    const leastMs = minMs ?? Math.min(defaultMinMs, lifetimeMs(token) / 4)
-    return remainingMs(token, nowMs) > leastMs && token.value !== slot.refusedValue
-  }
-
   /** Fetches because a client needs it, within the limits that clients have. */
   async function fetchFor(kept: Kept, slot: Slot, wanted: Wanted, nowMs: number): Promise<Token> {
     const current = slot.state.token
@@ -267,12 +262,6 @@ export function createKeeper(options: {
     if (slot.state.kind === 'stopped') endWaiting(slot)
   }
 
-  function withHint(failure: Failure, account: Account): Failure {
-    if (!(failure instanceof SignInNeeded) || failure.hint !== undefined) return failure
-    const hint = `run: xoauthd login ${account.user}`
-    return new SignInNeeded(failure.message, { cause: failure, hint, certain: failure.certain })
-  }
-
   function tick(nowMs: number): void {
     if (stopping.signal.aborted) return
     if (nowMs < tickedAtMs - clockToleranceMs) replan(nowMs)
@@ -296,11 +285,6 @@ export function createKeeper(options: {
         slot.askedAtMs = Math.min(slot.askedAtMs, nowMs)
         slot.state = replanned(slot.state, nowMs + random() * spreadMs)
       }
-  }
-
-  function isStopped(kept: Kept): boolean {
-    for (const { state } of kept.slots.own()) if (state.kind === 'stopped') return true
-    return false
   }
 
   /** `login` runs in a process of its own; what it leaves is in the store. */
@@ -410,4 +394,20 @@ export function createKeeper(options: {
   }
 
   return { token, refresh, tick, adopt, kept: () => accounts.values(), close }
+}
+
+function isUsable(slot: Slot, token: Token, minMs: number | undefined, nowMs: number): boolean {
+  const leastMs = minMs ?? Math.min(defaultMinMs, lifetimeMs(token) / 4)
+  return remainingMs(token, nowMs) > leastMs && token.value !== slot.refusedValue
+}
+
+function isStopped(kept: Kept): boolean {
+  for (const { state } of kept.slots.own()) if (state.kind === 'stopped') return true
+  return false
+}
+
+function withHint(failure: Failure, account: Account): Failure {
+  if (!(failure instanceof SignInNeeded) || failure.hint !== undefined) return failure
+  const hint = `run: xoauthd login ${account.user}`
+  return new SignInNeeded(failure.message, { cause: failure, hint, certain: failure.certain })
 }

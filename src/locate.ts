@@ -5,6 +5,7 @@
  * only when there is something to complain of.
  */
 import type { AST } from 'toml-eslint-parser'
+import { ConfigError } from './config-error.ts'
 
 export type KeyPath = readonly (string | number)[]
 
@@ -23,19 +24,13 @@ interface Place {
 /**
  * @returns the line (from 1) of the key, else of the first key in it (a table that is only implied),
  *   else of the closest table around it (a key that is missing)
+ * @rejects ConfigError when the text is not TOML after all
  */
-export async function createLocator(text: string): Promise<(path: KeyPath) => number> {
-  const { parseTOML } = await import('toml-eslint-parser')
-  // smol-toml lets a byte order mark pass, this parser does not.
-  const [root] = parseTOML(text.replace(/^\ufeff/, '')).body
-  const places = root.body.flatMap((node) =>
-    node.type === 'TOMLKeyValue'
-      ? placesOfPair(node, [])
-      : [
-          { path: node.resolvedKey, line: node.loc.start.line },
-          ...node.body.flatMap((pair) => placesOfPair(pair, node.resolvedKey)),
-        ],
-  )
+export async function createLocator(
+  text: string,
+  file: string,
+): Promise<(path: KeyPath) => number> {
+  const places = await placesIn(text, file)
   return (path) => {
     const inside = places.filter((place) => startsWith(place.path, path))
     const exact = inside.find((place) => place.path.length === path.length) ?? inside[0]
@@ -45,6 +40,27 @@ export async function createLocator(text: string): Promise<(path: KeyPath) => nu
       (best, place) => (place.path.length > best.path.length ? place : best),
       top,
     ).line
+  }
+}
+
+async function placesIn(text: string, file: string): Promise<Place[]> {
+  const { parseTOML, ParseError } = await import('toml-eslint-parser')
+  try {
+    // smol-toml lets a byte order mark pass, this parser does not.
+    const [root] = parseTOML(text.replace(/^\ufeff/, '')).body
+    return root.body.flatMap((node) =>
+      node.type === 'TOMLKeyValue'
+        ? placesOfPair(node, [])
+        : [
+            { path: node.resolvedKey, line: node.loc.start.line },
+            ...node.body.flatMap((pair) => placesOfPair(pair, node.resolvedKey)),
+          ],
+    )
+  } catch (error) {
+    // smol-toml also takes the 30th of February.
+    if (!(error instanceof ParseError)) throw error
+    const message = `is not TOML: ${error.message} (column ${error.column + 1})`
+    throw new ConfigError(file, [{ line: error.lineNumber, key: '', message }])
   }
 }
 

@@ -106,7 +106,7 @@ function findMisfits(schema: Schema, value: unknown, at: KeyPath, complain: Repo
     value.forEach((each, index) => findMisfits(item, each, [...at, index], complain))
   if (!entries && !named) return
   if (!isTable(value)) {
-    if (typeof value === 'object') complain(at, `must be a table, not ${article(kindOf(value))}`)
+    if (typeof value === 'object') complain(at, `must be a table, not ${naming(value)}`)
     return
   }
   for (const [key, each] of Object.entries(value)) {
@@ -122,24 +122,24 @@ function pathOf(issue: Issue): KeyPath {
 
 function explain(issue: Issue): string {
   if (!issue.message.startsWith('Invalid ')) return issue.message
-  const expected = article(issue.expected ?? 'something else')
-  return `must be ${expected}, not ${article(issue.received)}`
+  const expected = expectations.get(issue.expected ?? '') ?? 'something else'
+  return `must be ${expected}, not ${naming(issue.input)}`
 }
 
-function kindOf(value: unknown): string {
-  return Array.isArray(value) ? 'Array' : 'Date'
-}
+const expectations = new Map([
+  ['string', 'a string in quotes'],
+  ['Array', 'a list in brackets'],
+  ['Object', 'a table'],
+  ['number', 'a number'],
+  ['boolean', 'true or false'],
+])
 
-function article(kind: string): string {
-  const names = new Map([
-    ['string', 'a string in quotes'],
-    ['Array', 'a list in brackets'],
-    ['Object', 'a table'],
-    ['Date', 'a date'],
-    ['number', 'a number'],
-    ['boolean', 'true or false'],
-  ])
-  return names.get(kind) ?? kind
+/** What stands there. Where a secret is expected, nothing is quoted: its message is its own. */
+function naming(value: unknown): string {
+  if (Array.isArray(value)) return 'a list'
+  if (value instanceof Date) return 'a date'
+  if (typeof value === 'object') return 'a table'
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }
 
 /** @returns the sentence about a key that is none of these */
@@ -158,6 +158,7 @@ export function suggestion(wrong: string, names: readonly string[]): string | un
   const [best] = names
     .map((name) => ({ name, distance: leven(wrong.toLowerCase(), name) }))
     .sort((a, b) => a.distance - b.distance)
-  const near = best && best.distance <= Math.max(1, Math.floor(wrong.length / 3))
+  // Two letters that changed places are a distance of two.
+  const near = best && best.distance <= Math.max(1, Math.floor((wrong.length + 2) / 3))
   return near ? `did you mean "${best.name}"?` : undefined
 }

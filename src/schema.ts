@@ -169,8 +169,8 @@ export const mode = (about: string) =>
   v.pipe(
     v.string(),
     v.regex(/^0?[0-7]{3}$/, 'must be an octal mode in quotes, e.g. "0660"'),
-    v.transform((value) => Number.parseInt(value, 8)),
     v.description(about),
+    v.transform((value) => Number.parseInt(value, 8)),
   )
 
 /** A program and its arguments; no shell reads it. */
@@ -189,29 +189,20 @@ export const secret = (about: string) =>
   v.pipe(
     v.union(
       [
-        v.pipe(
-          v.string(),
-          v.nonEmpty('is empty'),
-          v.transform((value): Secret => ({ kind: 'inline', value })),
-        ),
-        v.pipe(
-          v.strictObject({ file: text('a file that holds it') }),
-          v.transform((form): Secret => ({ kind: 'file', path: form.file })),
-        ),
-        v.pipe(
-          v.strictObject({ env: text('an environment variable of the daemon') }),
-          v.transform((form): Secret => ({ kind: 'env', variable: form.env })),
-        ),
-        v.pipe(
-          v.strictObject({ command: command('a program that prints it') }),
-          v.transform((form): Secret => ({ kind: 'command', command: form.command })),
-        ),
-        v.pipe(
-          v.strictObject({ credential: text("a file in systemd's $CREDENTIALS_DIRECTORY") }),
-          v.transform((form): Secret => ({ kind: 'credential', name: form.credential })),
-        ),
+        v.pipe(v.string(), v.nonEmpty('is empty')),
+        v.strictObject({ file: text('a file that holds it') }),
+        v.strictObject({ env: text('an environment variable of the daemon') }),
+        v.strictObject({ command: command('a program that prints it') }),
+        v.strictObject({ credential: text("a file in systemd's $CREDENTIALS_DIRECTORY") }),
       ],
       secretForms,
     ),
     v.description(about),
+    v.transform((form): Secret => {
+      if (typeof form === 'string') return { kind: 'inline', value: form }
+      if ('file' in form) return { kind: 'file', path: form.file }
+      if ('env' in form) return { kind: 'env', variable: form.env }
+      if ('command' in form) return { kind: 'command', command: form.command }
+      return { kind: 'credential', name: form.credential }
+    }),
   )

@@ -12,7 +12,6 @@ export interface SlotTable {
   isOwn(slot: Slot): boolean
   own(): Iterable<Slot>
   all(): Iterable<Slot>
-  readonly size: number
 }
 
 /** @param limit the most slots of mailboxes that no list names */
@@ -51,9 +50,6 @@ export function createSlotTable(limit: number): SlotTable {
     *all() {
       yield* own.values()
       yield* others.values()
-    },
-    get size() {
-      return own.size + others.size
     },
   }
 }

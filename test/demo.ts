@@ -11,7 +11,13 @@ const root = join(import.meta.dirname, '..')
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   scripts: { demo: string }
 }
-const [, ...args] = scripts.demo.split(' ')
+/** `NAME=value node argument …`: without a shell between us, a signal reaches the demo itself. */
+const words = scripts.demo.split(' ')
+const settings = words.slice(0, words.indexOf('node')).map((word): [string, string] => {
+  const [name = '', value = ''] = word.split('=')
+  return [name, value]
+})
+const args = words.slice(words.indexOf('node') + 1)
 
 /** An access token has 43 characters, a credential in base64 over 100; an address with its port has 30. */
 const secret = /[\w-]{40,}|[\w+/=-]{60,}/
@@ -69,8 +75,7 @@ function temporaryFolder(t: Test): string {
 function startDemo(temporary: string) {
   const child = spawn(process.execPath, args, {
     cwd: root,
-    // tsx would keep what it compiled in the temporary folder.
-    env: { ...process.env, TMPDIR: temporary, TSX_DISABLE_CACHE: '1' },
+    env: { ...process.env, ...Object.fromEntries(settings), TMPDIR: temporary },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 30_000,
     killSignal: 'SIGKILL',

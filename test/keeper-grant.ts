@@ -1,7 +1,6 @@
 /** What happens to a grant: it dies, is replaced, is forgotten, or cannot be written. */
 import t from 'tap'
 import { SignInNeeded, Unavailable } from '../src/errors.ts'
-import type { Issued } from '../src/providers/provider.ts'
 import type { Store } from '../src/store.ts'
 import {
   accountOf,
@@ -11,6 +10,7 @@ import {
   createSignedIn,
   failing,
   grantOf,
+  held,
   hourMs,
   startMs,
   tokenOf,
@@ -364,10 +364,10 @@ void t.test('who waits for an account that a reload removes', async (t) => {
 
 void t.test('close', async (t) => {
   const place = await createPlace(t)
-  let answer = (_: Issued) => {}
+  const later = held()
   const provider = createSignedIn({
     tokenKey: ({ service }) => service,
-    answer: () => new Promise<Issued>((resolve) => (answer = resolve)),
+    answer: later.answer,
   })
   await place.store.replace(user, grantOf('g0'))
   const account = accountOf(user, provider, { services: ['smtp', 'imap'] })
@@ -375,7 +375,7 @@ void t.test('close', async (t) => {
   await until(() => provider.asked.length === 1)
   const closed = place.keeper.close()
   const waiting = place.ask(account)
-  answer({ token: tokenOf('t1', startMs), grant: 'g1' })
+  later.give(tokenOf('t1', startMs), 'g1')
   await closed
   t.match(await place.store.read(user), { stored: { grant: 'g1' } }, 'what was asked is written')
   t.equal(provider.asked.length, 1, 'what had not been asked is not')

@@ -2,7 +2,6 @@
 import t, { type Test } from 'tap'
 import type { Account } from '../src/accounts.ts'
 import { Misconfigured, SignInNeeded, Unavailable } from '../src/errors.ts'
-import type { Issued } from '../src/providers/provider.ts'
 import {
   accountOf,
   accountsOf,
@@ -10,6 +9,7 @@ import {
   createPlace,
   createProvider,
   failing,
+  held,
   hourMs,
   tokenOf,
   until,
@@ -60,14 +60,14 @@ void t.test('the keeper does not spin while a probe is under way', async (t) => 
   provider.answer = down
   place.tick(0)
   await place.quiet()
-  let answer = (_: Issued) => {}
-  provider.answer = () => new Promise<Issued>((resolve) => (answer = resolve))
+  const later = held()
+  provider.answer = later.answer
   place.tick(8_000)
   t.equal(place.wakes.at(-1), 30_000)
   place.tick(30_000)
   t.equal(place.wakes.at(-1), 30_000)
   await until(() => provider.asked.length === 4)
-  answer({ token: tokenOf('probe', place.nowMs) })
+  later.give(tokenOf('probe', place.nowMs))
   provider.answer = counting
   await place.quiet()
 })
@@ -160,13 +160,13 @@ void t.test('who comes while the probe is under way waits', async (t) => {
   provider.answer = down
   place.tick(0)
   await place.quiet()
-  let fail = (_: Error) => {}
-  provider.answer = () => new Promise<Issued>((_resolve, reject) => (fail = reject))
+  const later = held()
+  provider.answer = later.answer
   place.tick(8_000)
   await until(() => provider.asked.length === 3)
   const waiting = [first, second].map((one) => place.refusal(one, { refused: true }))
   provider.answer = counting
-  fail(new Unavailable('still down', { trouble: 'network' }))
+  later.fail(new Unavailable('still down', { trouble: 'network' }))
   await place.quiet()
   t.equal(provider.asked.length, 3)
   t.match(place.wakes.at(-1), 29_500)

@@ -1,13 +1,13 @@
 /** What a client gets: tokens that are good enough for it, and no more requests than that takes. */
 import t from 'tap'
 import { Misconfigured, Unavailable, UnknownAccount } from '../src/errors.ts'
-import type { Issued } from '../src/providers/provider.ts'
 import {
   accountOf,
   accountsOf,
   createPlace,
   createProvider,
   failing,
+  held,
   hourMs,
   startMs,
   tokenOf,
@@ -41,17 +41,15 @@ void t.test('a token is fetched once and handed out at once', async (t) => {
 
 void t.test('one request serves all who wait', async (t) => {
   const place = await createPlace(t)
-  let answer = (_: Issued) => {}
-  const provider = createProvider({
-    answer: () => new Promise<Issued>((resolve) => (answer = resolve)),
-  })
+  const later = held()
+  const provider = createProvider({ answer: later.answer })
   const account = accountOf('*@example.com', provider)
   await place.keeper.adopt(accountsOf([account]), place.nowMs)
   const mailbox = 'a@example.com'
   const all = Array.from({ length: 20 }, () => place.ask(account, { mailbox }))
   place.tick(0)
   await until(() => provider.asked.length > 0)
-  answer({ token: tokenOf('shared', startMs) })
+  later.give(tokenOf('shared', startMs))
   t.same(new Set(await Promise.all(all)), new Set(['shared']))
   t.equal(provider.asked.length, 1)
 })
@@ -278,6 +276,36 @@ void t.test('the table of mailboxes is bounded, and stays fresh for who asks', a
     ['a@example.com'],
     'asked for since it was fetched',
   )
+})
+
+void t.test('an account that nobody asks for is kept signed in, by one token', async (t) => {
+  const place = await createPlace(t)
+  const provider = createProvider({ tokenKey: ({ service }) => service })
+  const account = accountOf(user, provider, { services: ['smtp', 'imap'] })
+  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  await place.quiet()
+  place.tick(6 * 86_400_000)
+  await place.quiet()
+  t.equal(provider.asked.length, 4)
+  place.tick(2 * 86_400_000)
+  await place.quiet()
+  t.same(
+    provider.asked.slice(4).map(({ request }) => request.service),
+    ['smtp'],
+  )
+})
+
+void t.test('a table of which every slot is waited for grows', async (t) => {
+  const place = await createPlace(t)
+  const later = held()
+  const provider = createProvider({ answer: later.answer })
+  const account = accountOf('*@example.com', provider, { maxMailboxes: 1 })
+  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const answers = ['a', 'b'].map((name) => place.ask(account, { mailbox: `${name}@example.com` }))
+  await until(() => provider.asked.length === 2)
+  t.equal(place.slots().length, 2)
+  for (const value of ['ta', 'tb']) later.give(tokenOf(value, startMs))
+  t.same(await Promise.all(answers), ['ta', 'tb'])
 })
 
 void t.test('a bug is logged and travels as unavailable', async (t) => {

@@ -13,7 +13,7 @@ import { createTransport } from 'nodemailer'
 import { signInWithBrowser } from './browser.ts'
 import { startMailServer } from './mail-server.ts'
 import { startOAuthServer } from './oauth-server.ts'
-import { xoauthd } from './program.ts'
+import { checkBuild, xoauthd } from './program.ts'
 import { perform } from './stage.ts'
 
 const me = 'me@demo.example'
@@ -21,6 +21,7 @@ const me = 'me@demo.example'
 const tokenSeconds = 12
 
 await perform(async ({ step, show, atEnd }) => {
+  checkBuild()
   const home = mkdtempSync(join(tmpdir(), 'xoauthd-demo-'))
   atEnd(() => rmSync(home, { recursive: true }))
 

@@ -24,9 +24,13 @@ export interface Running {
 /** How long a process may take to end before it is ended. */
 const patienceMs = 3_000
 
+/** @throws when there is no program to run, with what to do */
+export function checkBuild(): void {
+  if (!existsSync(built)) throw new Error('xoauthd is not built yet; run: npm run build')
+}
+
 /** @param home has the configuration, the store and, in `xoauthd/`, the socket */
 export function xoauthd(home: string, ...args: readonly string[]): Running {
-  if (!existsSync(built)) throw new Error('xoauthd is not built yet; run: npm run build')
   const child = spawn(process.execPath, [program, ...args], {
     env: { PATH: process.env['PATH'], HOME: home, XDG_RUNTIME_DIR: home },
     stdio: ['ignore', 'pipe', 'pipe'],

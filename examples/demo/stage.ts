@@ -39,7 +39,7 @@ export async function perform(story: (stage: Stage) => Promise<void>): Promise<n
   const stage: Stage = {
     step(explanation) {
       stop.signal.throwIfAborted()
-      console.log(bold(`\n${++steps}. ${explanation}`))
+      console.log(`\n${bold(`${++steps}. ${explanation}`)}`)
     },
     show: (text) => console.log(text.trimEnd().replace(/^(?=.)/gm, '     ')),
     atEnd: (action) => undo.push(action),

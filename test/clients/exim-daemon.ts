@@ -3,35 +3,27 @@
  * the mail server asks about every token: from a sign-in to a mail that has arrived, and what becomes
  * of a mail whose account has no sign-in, whose token is refused, or whose daemon is stopped.
  */
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { createAccounts } from '../../src/accounts.ts'
-import { readConfig } from '../../src/config-file.ts'
-import { startDaemon as startRealDaemon, type Daemon } from '../../src/daemon.ts'
-import { createLog } from '../../src/log.ts'
-import { createSecretReader } from '../../src/secret.ts'
-import { openStore } from '../../src/store.ts'
-import { createTransport } from '../../src/transport.ts'
 import {
   startAuthorizationServer,
-  theClient,
   type AuthorizationServer,
 } from '../fixtures/authorization-server.ts'
+import { createHome, startDaemonProcess, type Running } from '../fixtures/daemon.ts'
 import { needs } from '../fixtures/installed.ts'
+import { accountAt, leaveSignIn } from '../fixtures/signed-in.ts'
 import { createSmarthost, type Smarthost } from '../fixtures/smarthost.ts'
 
 const alice = 'alice@example.org'
 const bob = 'bob@example.org'
 const someone = 'someone@example.net'
 const exim4 = needs('exim4', 'exim4-daemon-light')
-const minute = 60_000
 
 interface Office extends Omit<Smarthost, 'startDaemon'> {
   readonly authorizationServer: AuthorizationServer
   /** Leaves in the store what `login` does, and a token beside it as an earlier daemon would. */
   readonly signIn: (user: string, token?: string) => Promise<void>
-  readonly startDaemon: () => Promise<Daemon>
+  readonly startDaemon: () => Promise<Running>
 }
 
 async function office(t: Test): Promise<Office> {
@@ -41,38 +33,28 @@ async function office(t: Test): Promise<Office> {
     server: { verify: (user, token) => authorizationServer.accept(token, user) },
     accounts: (host, port) => [alice, bob].map((user) => `${user}: host=${host} port=${port}`),
   })
-  const file = join(smarthost.folder, 'config.toml')
-  const configuration = [alice, bob].map((user) => accountOf(user, authorizationServer.issuer))
-  configuration.push(socketOf(smarthost), `[store]\npath = "${smarthost.folder}/store"\n`)
-  await writeFile(file, configuration.join('\n'), { mode: 0o600 })
+  const accounts = [alice, bob].map((user) => accountAt(authorizationServer, user))
+  const home = createHome([...accounts, socketsOf(smarthost)].join('\n'))
+  t.teardown(() => home.remove())
 
   return {
     ...smarthost,
     authorizationServer,
     async signIn(user, token) {
-      await keep(file, user, authorizationServer.grant(user), token)
+      const grant = authorizationServer.grant(user)
+      const earlier = token === undefined ? undefined : { value: token }
+      await leaveSignIn(home.configFile, home.env, user, grant, earlier)
     },
     async startDaemon() {
-      const daemon = await startRealDaemon(file, {}, createLog('error'))
+      const daemon = await startDaemonProcess(home)
       t.teardown(() => daemon.stop())
       return daemon
     },
   }
 }
 
-function accountOf(user: string, issuer: string): string {
-  return `[[account]]
-user = "${user}"
-provider = "oauth2"
-issuer = "${issuer}"
-client_id = "${theClient.id}"
-client_secret = "${theClient.secret}"
-scopes = { smtp = ["mail.send"], login = ["openid", "offline_access"] }
-`
-}
-
 /** As on a relay host: the group of exim may ask, for mail to be sent, and nothing else. */
-function socketOf({ socket, folder }: Smarthost): string {
+function socketsOf({ socket, folder }: Smarthost): string {
   const whose = process.getuid?.() === 0 ? 'mode = "0660"\ngroup = "Debian-exim"' : 'mode = "0600"'
   return `[[socket]]
 path = "${socket}"
@@ -81,37 +63,9 @@ accounts = ["*@example.org"]
 services = ["smtp"]
 
 [[socket]]
-path = "${folder}/control"
+path = "${join(folder, 'control')}"
 control = true
 `
-}
-
-async function keep(file: string, user: string, grant: string, token?: string): Promise<void> {
-  const config = await readConfig(file, {})
-  const transport = createTransport('test')
-  const readSecret = createSecretReader(file, {})
-  const found = createAccounts(config, { transport, readSecret }).find(user)
-  if (!found) throw new Error(`${user} is not in ${file}`)
-  const { provider } = found.account
-  const agoMs = Date.now() - 10 * minute
-  const kept = token && {
-    [provider.tokenKey({ service: 'smtp', mailbox: user })]: {
-      value: token,
-      obtainedAtMs: agoMs,
-      expiresAtMs: agoMs + 60 * minute,
-      expiryKnown: true,
-    },
-  }
-  const store = await openStore(config.storePath)
-  await store.replace(user, {
-    grant,
-    binding: provider.binding,
-    signedInAtMs: agoMs,
-    refreshedAtMs: agoMs,
-    tokens: kept || {},
-  })
-  await store.close()
-  transport.close()
 }
 
 void t.test('a mail is sent with a token that the daemon fetched', exim4, async (t) => {

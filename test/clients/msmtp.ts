@@ -8,10 +8,13 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
+import { startAuthorizationServer } from '../fixtures/authorization-server.ts'
 import { createAuthority } from '../fixtures/certificates.ts'
+import { createHome, shellLine, startDaemonProcess } from '../fixtures/daemon.ts'
 import { needs } from '../fixtures/installed.ts'
 import { startMailServer, type MailServer } from '../fixtures/mail-server.ts'
 import { xoauth2 } from '../fixtures/scripted-socket.ts'
+import { accountAt, leaveSignIn } from '../fixtures/signed-in.ts'
 import { temporaryFolder } from '../fixtures/smarthost.ts'
 
 const example = join(import.meta.dirname, '../../examples/msmtp/msmtprc')
@@ -30,12 +33,20 @@ interface Installed {
 
 /** msmtp with the shipped file, a server that takes `good`, and a command `xoauthd` in shell. */
 async function install(t: Test, good: string, xoauthd: string): Promise<Installed> {
+  return installWith(t, (user, token) => user === me && token === good, xoauthd)
+}
+
+async function installWith(
+  t: Test,
+  verify: (user: string, token: string) => boolean,
+  xoauthd: string,
+): Promise<Installed> {
   const folder = await temporaryFolder(t)
   const authority = await createAuthority(folder)
   const mailServer = await startMailServer({
     ...(await authority.issue(['localhost'])),
     mechanisms: ['LOGIN', 'XOAUTH2'],
-    verify: (user, token) => user === me && token === good,
+    verify,
   })
   t.teardown(() => mailServer.close())
   const configuration = join(folder, 'msmtprc')
@@ -63,28 +74,46 @@ async function install(t: Test, good: string, xoauthd: string): Promise<Installe
   }
 }
 
+/** The program itself under its name, as a user has it. */
+async function office(t: Test) {
+  const server = await startAuthorizationServer()
+  const home = createHome(accountAt(server, me))
+  t.teardown(async () => {
+    await server.close()
+    home.remove()
+  })
+  const verify = (user: string, token: string) => server.accept(token, user)
+  const msmtp = await installWith(t, verify, shellLine(home, '"$@"'))
+  return { ...msmtp, server, home }
+}
+
 void t.test('a token', program, async (t) => {
-  const { mailServer, send } = await install(
-    t,
-    'good-token',
-    `[ "$*" = 'token ${me} --service smtp' ] && echo good-token`,
-  )
+  const { mailServer, send, server, home } = await office(t)
+  await leaveSignIn(home.configFile, home.env, me, server.grant(me))
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop())
   t.same(await send(), { status: 0, errors: '' })
   t.match(mailServer.mails, [{ user: me, from: me, to: ['someone@example.net'], body: /hello/ }])
 })
 
 void t.test('no token', program, async (t) => {
-  const { mailServer, send } = await install(
-    t,
-    'good-token',
-    `echo 'xoauthd: ${me} never signed in' >&2; echo 'hint: xoauthd login ${me}' >&2; exit 77`,
-  )
+  const { mailServer, send, home } = await office(t)
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop())
   const { status, errors } = await send()
   t.equal(status, 78)
   t.match(
     errors,
-    /^xoauthd: me@example\.org never signed in\nhint: xoauthd login me@example\.org\n/,
+    /^xoauthd: nobody has signed in for me@example\.org\nhint: run: xoauthd login me@example\.org\n/,
   )
+  t.same([mailServer.attempts, mailServer.anonymous, mailServer.mails], [[], [], []])
+})
+
+void t.test('no daemon', program, async (t) => {
+  const { mailServer, send } = await office(t)
+  const { status, errors } = await send()
+  t.equal(status, 78)
+  t.match(errors, /^xoauthd: no xoauthd answers on \S+ or \S+\nhint: start it: /)
   t.same([mailServer.attempts, mailServer.anonymous, mailServer.mails], [[], [], []])
 })
 

@@ -1,0 +1,325 @@
+/** The file as a whole: what each key becomes, and what is said of a file that is wrong. */
+import t, { type Test } from 'tap'
+import type { Config } from '../src/config.ts'
+import { configOf, file, google, oauth2, problemsOf, serviceAccount } from './fixtures/config.ts'
+
+/** Asserts all that is said of a text. */
+const says = async (
+  t: Test,
+  text: string,
+  problems: readonly string[],
+  about = problems.join('; '),
+) => t.same(await problemsOf(text), problems, about)
+
+void t.test('the least there can be', async (t) => {
+  t.same(await configOf(google), {
+    file,
+    accounts: [
+      {
+        user: 'me@gmail.com',
+        provider: 'google',
+        id: 'me@gmail.com',
+        mailboxes: [],
+        services: ['smtp', 'imap'],
+        loginAs: {},
+        scopes: {},
+        hosts: {},
+        send: undefined,
+        maxMailboxes: 100_000,
+        settings: {
+          client_id: '1.apps.googleusercontent.com',
+          client_secret: { kind: 'env', variable: 'SECRET' },
+        },
+      },
+    ],
+    sockets: [
+      {
+        path: '/run/user/7/xoauthd/socket',
+        mode: 0o600,
+        gid: undefined,
+        uid: undefined,
+        accounts: undefined,
+        services: undefined,
+        control: true,
+      },
+    ],
+    storePath: '',
+    log: { level: 'info', audit: true },
+    holdsSecret: false,
+  } satisfies Config)
+})
+
+void t.test('everything there can be', async (t) => {
+  const config = await configOf(`
+[store]
+path = "~/grants"
+[log]
+level = "debug"
+audit = false
+[client.shared]
+client_id = "shared"
+client_secret = "hush"
+redirect_uri = "https://corp.example/back"
+[[account]]
+user = "Me@Issuer.example"
+provider = "oauth2"
+id = "mine"
+mailboxes = ["team@issuer.example", "*@team.example"]
+services = ["smtp", "x-1"]
+login_as = { smtp = "person", imap = "mailbox" }
+client = "shared"
+client_id = "own"
+client_auth = "basic"
+authorization_endpoint = "https://issuer.example/a"
+token_endpoint = "http://127.0.0.1:8080/t"
+revocation_endpoint = "http://[::1]/r"
+listen = "[::1]:8400"
+extra = { authorize = { a = "1" }, token = { b = "2" } }
+hosts = { smtp = "smtp.issuer.example:465", imap = "[::1]:993", pop = "pop:995" }
+send = "smtp"
+max_mailboxes = 1
+[account.scopes]
+smtp = ["send"]
+imap = []
+x-1 = ["x"]
+login = ["openid"]
+[[socket]]
+path = "~/s"
+mode = "660"
+group = "0"
+owner = "root"
+accounts = ["ME@issuer.example", "*@team.example"]
+services = ["smtp"]
+protocol = "line"
+control = false
+`)
+  t.match(config.accounts, [
+    {
+      user: 'Me@Issuer.example',
+      id: 'mine',
+      mailboxes: ['team@issuer.example', '*@team.example'],
+      services: ['smtp', 'x-1'],
+      loginAs: { smtp: 'person', imap: 'mailbox' },
+      scopes: { smtp: ['send'], imap: [], 'x-1': ['x'], login: ['openid'] },
+      hosts: { smtp: 'smtp.issuer.example:465', imap: '[::1]:993', pop: 'pop:995' },
+      send: 'smtp',
+      maxMailboxes: 1,
+    },
+  ])
+  t.same(config.accounts[0]?.settings, {
+    client_id: 'own',
+    client_secret: { kind: 'inline', value: 'hush' },
+    client_auth: 'basic',
+    authorization_endpoint: 'https://issuer.example/a',
+    token_endpoint: 'http://127.0.0.1:8080/t',
+    revocation_endpoint: 'http://[::1]/r',
+    redirect_uri: 'https://corp.example/back',
+    listen: '[::1]:8400',
+    extra: { authorize: { a: '1' }, token: { b: '2' } },
+  })
+  t.match(config.sockets, [
+    { path: '/home/me/s', mode: 0o660, gid: 0, uid: 0, services: ['smtp'], control: false },
+    { path: '/run/user/7/xoauthd/socket', mode: 0o600, control: true },
+  ])
+  t.same(config.log, { level: 'debug', audit: false })
+  t.equal(config.storePath, '~/grants')
+  t.ok(config.holdsSecret)
+})
+
+void t.test('a file without accounts', async (t) => {
+  const missing = '1: account is missing; write at least one [[account]] with user and provider'
+  for (const text of ['', '# nothing\n', '\ufeff', 'account = []', '[log]\n'])
+    await says(t, text, [missing], JSON.stringify(text))
+  for (const text of ['[account]\nuser = "me@gmail.com"', 'account = 5'])
+    await says(t, text, ['1: account must be written in double brackets: [[account]]'])
+  await says(t, 'account = [\n{},\n5]', [
+    '2: account[1].user is missing; write user = …, who signs in, or "*@domain" for any mailbox of a domain',
+    '2: account[1].provider is missing; write provider = …, the kind of server that issues the tokens: google, google-service-account, oauth2',
+    '3: account[2] must be a table; write [[account]]',
+  ])
+})
+
+void t.test('what is not TOML', async (t) => {
+  await says(t, 'a = 1\nb = [1\n', [
+    '3: is not TOML: expected comma or end of structure (column 1)',
+  ])
+  await says(t, `${google}\n id = me`, ['7: is not TOML: invalid value (column 7)'])
+  await says(t, `${google}user = "x"`, [
+    '6: is not TOML: trying to redefine an already defined table or value (column 1)',
+  ])
+  await says(t, `${google}id = 1979-02-30`, ['6: is not TOML: Unexpected invalid date (column 15)'])
+  await t.rejects(configOf('a ='), { name: 'ConfigError', file, problems: [{ line: 1, key: '' }] })
+})
+
+void t.test('keys that there are not', async (t) => {
+  await says(t, `colour = 1\n${google}`, ['1: colour is no key that xoauthd knows; remove it'])
+  await says(t, `[[acount]]\n[sockets]\n[[account]]`, [
+    '1: acount is no key that xoauthd knows; did you mean "account"?',
+    '2: sockets is no key that xoauthd knows; did you mean "socket"?',
+    '3: account[1].user is missing; write user = …, who signs in, or "*@domain" for any mailbox of a domain',
+    '3: account[1].provider is missing; write provider = …, the kind of server that issues the tokens: google, google-service-account, oauth2',
+  ])
+  await says(t, `[log]\nLEVEL = "info"\naudti = 1\n[store]\npaht = "x"\n${google}`, [
+    '2: log.LEVEL is no key that xoauthd knows; did you mean "level"?',
+    '3: log.audti is no key that xoauthd knows; did you mean "audit"?',
+    '5: store.paht is no key that xoauthd knows; did you mean "path"?',
+  ])
+  // No name of a property that every object has passes for a key.
+  await says(t, `constructor = 1\n__proto__ = 2\n${google}toString = 3\nhosts.valueOf = 4`, [
+    '1: constructor is no key that xoauthd knows; remove it',
+    '2: __proto__ is no key that xoauthd knows; remove it',
+    '8: account[1].toString is no key that xoauthd knows; remove it',
+    '9: account[1].hosts.valueOf is no key that xoauthd knows; remove it',
+  ])
+})
+
+void t.test('keys of a later version', async (t) => {
+  await says(t, `[http]\nlisten = "x"\n[notify]\n[store]\nkey = "x"\n${google}`, [
+    '1: http is not served by this version yet; remove the table',
+    '3: notify is not done by this version yet; remove the table',
+    '5: store.key is not used by this version yet, which does not encrypt; remove it',
+  ])
+})
+
+void t.test('values of a wrong type', async (t) => {
+  await says(t, `log = 5\nstore = []\n${google}`, [
+    '1: log must be a table, not 5',
+    '2: store must be a table, not a list',
+  ])
+  await says(t, `[log]\nlevel = "loud"\naudit = "yes"\n[store]\npath = true\n${google}`, [
+    '2: log.level must be one of "error", "warn", "info", "debug"',
+    '3: log.audit must be true or false, not "yes"',
+    '5: store.path must be a string in quotes, not true',
+  ])
+  await says(t, `log = 1979-05-27\nstore.path = 07:32:00\n${google}`, [
+    '1: log must be a table, not a date',
+    '2: store.path must be a string in quotes, not a date',
+  ])
+  await says(t, `${google}hosts = []\nmailboxes = { pop = 1 }\nscopes = [["x"]]`, [
+    '6: account[1].hosts must be a table, not a list',
+    '7: account[1].mailboxes must be a list in brackets, not a table',
+    '8: account[1].scopes must be a table, not a list',
+  ])
+  await says(t, `${google}mailboxes = "me@x.example"\nid = ""\nmax_mailboxes = "1"`, [
+    '6: account[1].mailboxes must be a list in brackets, not "me@x.example"',
+    '7: account[1].id is empty',
+    '8: account[1].max_mailboxes must be a number, not "1"',
+  ])
+  await says(t, `${google}max_mailboxes = 1.5`, [
+    '6: account[1].max_mailboxes must be a whole number',
+  ])
+  await says(t, `${google}max_mailboxes = nan`, [
+    '6: account[1].max_mailboxes must be a number, not NaN',
+  ])
+  await says(t, `${google}max_mailboxes = 0`, ['6: account[1].max_mailboxes must be at least 1'])
+  await says(t, `${google}hosts = { smtp = "smtp.gmail.com" }\nlisten = "host:65536"`, [
+    '6: account[1].hosts.smtp must be "host:port", e.g. "127.0.0.1:8025"',
+    '7: account[1].listen must be "host:port", e.g. "127.0.0.1:8025"',
+  ])
+})
+
+void t.test('addresses of servers', async (t) => {
+  const rule = 'must be an https:// URL (http:// only for 127.0.0.1, [::1] and localhost)'
+  for (const url of [
+    'issuer.example',
+    'http://issuer.example',
+    'http://127.0.0.1.example',
+    'https://me:secret@issuer.example',
+    'https://issuer.example/#x',
+    'ftp://localhost',
+  ])
+    await says(
+      t,
+      `${oauth2}token_endpoint = "${url}"`,
+      [`6: account[1].token_endpoint ${rule}`],
+      url,
+    )
+  for (const uri of ['nowhere', 'http://127.0.0.1/#x'])
+    await says(t, `${google}redirect_uri = "${uri}"`, [
+      '6: account[1].redirect_uri must be a URL without a fragment, as the client registration has it',
+    ])
+})
+
+void t.test('secrets', async (t) => {
+  const secretOf = async (form: string) =>
+    (await configOf(serviceAccount.replace('{ file = "key.json" }', form))).accounts[0]?.settings[
+      'key'
+    ]
+  t.same(await secretOf('"hush"'), { kind: 'inline', value: 'hush' })
+  t.same(await secretOf('{ file = "a b" }'), { kind: 'file', path: 'a b' })
+  t.same(await secretOf('{ env = "A" }'), { kind: 'env', variable: 'A' })
+  t.same(await secretOf('{ command = ["a", ""] }'), { kind: 'command', command: ['a', ''] })
+  t.same(await secretOf('{ credential = "c" }'), { kind: 'credential', name: 'c' })
+
+  const forms =
+    '4: account[1].key must be a string, or one of { file = "…" }, { env = "…" }, { command = ["…"] }, { credential = "…" }'
+  for (const form of [
+    '5',
+    '{}',
+    '["x"]',
+    '{ fiel = "x" }',
+    '{ file = 5 }',
+    '{ file = "x", env = "Y" }',
+  ])
+    await says(t, serviceAccount.replace('{ file = "key.json" }', form), [forms], form)
+  await says(t, serviceAccount.replace('{ file = "key.json" }', '""'), [
+    '4: account[1].key is empty',
+  ])
+  await says(t, serviceAccount.replace('"key.json"', '""'), ['4: account[1].key.file is empty'])
+  await says(t, serviceAccount.replace('file = "key.json"', 'command = []'), [
+    '4: account[1].key.command is empty; write the program and its arguments, e.g. ["pass", "show", "mail"]',
+  ])
+})
+
+void t.test('whether the file itself holds a secret', async (t) => {
+  t.notOk((await configOf(google + serviceAccount)).holdsSecret)
+  t.ok((await configOf(google.replace('{ env = "SECRET" }', '"hush"'))).holdsSecret)
+  t.ok((await configOf(`${google}[client.unused]\nclient_secret = "hush"`)).holdsSecret)
+})
+
+void t.test('everything that is wrong, at once and in the order of the file', async (t) => {
+  await says(
+    t,
+    `[[socket]]
+mode = 660
+group = "no-such-group"
+[[account]]
+user = "me"
+provider = "google"
+client_id = "1.example"
+client_secret = 5
+services = ["graph"]
+colour = 1
+[log]
+level = "loud"
+[[account]]
+user = "*@issuer.example"
+provider = "oauth2"
+client_id = "x"
+login_as = { smtp = "person" }
+[[socket]]
+path = "s"
+accounts = ["you@gmail.com"]
+`,
+    [
+      '2: socket[1].mode must be a string in quotes, not 660',
+      '3: socket[1].group "no-such-group" is no group of this machine; choose one of: getent group',
+      '5: account[1].user is no mail address; write "name@domain", or "*@domain" for a whole domain',
+      '8: account[1].client_secret must be a string, or one of { file = "…" }, { env = "…" }, { command = ["…"] }, { credential = "…" }',
+      '9: account[1].services[1] names "graph", which this account has no scopes for; it knows smtp, imap, pop, gmail',
+      '10: account[1].colour is no key that xoauthd knows; remove it',
+      '12: log.level must be one of "error", "warn", "info", "debug"',
+      '13: account[2].issuer is missing; write issuer = "https://…", or authorization_endpoint and token_endpoint',
+      '14: account[2].user must be one address: a person signs in here',
+      '17: account[2].login_as.smtp cannot be "person", since nobody signs in for a whole domain; write "mailbox"',
+      '20: socket[2].accounts[1] names you@gmail.com, which no [[account]] serves; correct it, or add it to the mailboxes of one',
+    ],
+  )
+})
+
+void t.test('a problem as it is printed', async (t) => {
+  await t.rejects(configOf(`x = 1\n${google}`), {
+    message: `${file}:1: x is no key that xoauthd knows; remove it`,
+    problems: [{ line: 1, key: 'x', message: 'is no key that xoauthd knows; remove it' }],
+  })
+})

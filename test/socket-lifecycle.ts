@@ -1,0 +1,149 @@
+/**
+ * A socket's life: how it appears and goes, whom it displaces and whom it does not, and what becomes of
+ * clients that stall and of requests that are open when the daemon is told to stop.
+ */
+import { once } from 'node:events'
+import { existsSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { createAudit } from '../src/audit.ts'
+import { createScope } from '../src/credentials.ts'
+import { createLog } from '../src/log.ts'
+import { openSocket } from '../src/socket.ts'
+import { startAuthorizationServer } from './fixtures/authorization-server.ts'
+import { createHome, run, startDaemonProcess, type Home } from './fixtures/daemon.ts'
+import { converse, send } from './fixtures/raw-client.ts'
+import { xoauth2 } from './fixtures/scripted-socket.ts'
+import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
+
+const me = 'me@issuer.example'
+const server = await startAuthorizationServer()
+t.teardown(() => server.close())
+
+/** A home with one account, signed in, with a token in its store. */
+async function homeOf(t: Test, more = ''): Promise<Home> {
+  const home = createHome(`${accountAt(server, me)}\n${more}`)
+  t.teardown(() => home.remove())
+  await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: 'kept' })
+  return home
+}
+
+void t.test('a client that stalls is cut', async (t) => {
+  const home = await homeOf(t)
+  const path = join(home.path, 'here')
+  const bugs: string[] = []
+  const log = { ...createLog('error'), error: (event: string) => void bugs.push(event) }
+  const everything = { accounts: undefined, services: undefined }
+  const socket = { path, mode: 0o600, gid: undefined, uid: undefined, ...everything }
+  const audit = createAudit(() => undefined, true)
+  const credentials = {
+    get: ({ mailbox, service }: { mailbox: string; service: string }) => {
+      if (service === 'imap') throw new TypeError('a bug')
+      const accessToken = 'x'.repeat(service === 'pop' ? 8_000_000 : 1)
+      return { mailbox, user: mailbox, service, accessToken, expiresAtMs: 0 }
+    },
+  }
+  const service = { credentials, audit, log, now: Date.now, scope: createScope(everything) }
+  const opened = await openSocket(
+    { ...socket, control: false } as Parameters<typeof openSocket>[0],
+    { ...service, control: undefined },
+    undefined,
+    50,
+  )
+  const beganAt = performance.now()
+  t.equal(await converse(path, () => undefined).catch(() => ''), '', 'says nothing')
+  t.equal(await converse(path, (client) => client.write('SMTP m')).catch(() => ''), '', 'stops')
+  const unread = converse(path, async (client) => {
+    client.pause()
+    client.end(`POP ${me}`)
+    await once(client, 'close')
+  })
+  await unread.catch(() => undefined)
+  t.ok(performance.now() - beganAt < 5000)
+  t.equal(await send(path, `SMTP ${me}`), xoauth2(me, 'x'))
+  t.match(await send(path, `IMAP,explain ${me}`), /^ERR unavailable an internal error/)
+  t.same(bugs, ['bug'])
+  await opened.close()
+  t.notOk(existsSync(path))
+})
+
+void t.test('a second daemon', async (t) => {
+  const home = await homeOf(t, '[[socket]]\npath = "shared"\n')
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop())
+
+  const sameStore = await run(home, ['serve'])
+  t.equal(sameStore.code, 75)
+  t.match(
+    sameStore.stderr,
+    /^xoauthd: another xoauthd uses the store \S+: .*process \d+\nhint: stop it, or give this one/m,
+  )
+
+  const other = join(home.path, 'other.toml')
+  const socket = `[[socket]]\npath = "shared"\n[[socket]]\npath = "mine"\ncontrol = true\n`
+  writeFileSync(other, `${accountAt(server, me)}\n${socket}[store]\npath = "other-store"\n`, {
+    mode: 0o600,
+  })
+  const sameSocket = await run(home, ['serve', '--config', other])
+  t.equal(sameSocket.code, 75)
+  t.match(
+    sameSocket.stderr,
+    /^xoauthd: another xoauthd listens on \S+\/shared\nhint: stop it, or give this one a socket/m,
+  )
+  t.notOk(existsSync(join(home.path, 'mine')), 'what it had opened is gone')
+  t.equal(await send(join(home.path, 'shared'), `SMTP ${me}`), xoauth2(me, 'kept'))
+})
+
+void t.test('what is left of a killed one is replaced', async (t) => {
+  const home = await homeOf(t)
+  const first = await startDaemonProcess(home)
+  await first.stop('SIGKILL')
+  t.ok(statSync(home.socket).isSocket())
+  const second = await startDaemonProcess(home)
+  t.equal(await send(home.socket, `SMTP ${me}`), xoauth2(me, 'kept'))
+  t.equal(await second.stop('SIGINT'), 0)
+  t.notOk(existsSync(home.socket))
+})
+
+void t.test('a socket that cannot be opened', async (t) => {
+  const home = await homeOf(t, '[[socket]]\npath = "no/such/folder/socket"\n')
+  const missing = await run(home, ['serve'])
+  t.equal(missing.code, 78)
+  t.match(
+    missing.stderr,
+    /^xoauthd: the socket \S+ cannot be opened \(ENOENT\)\nhint: make the folder first: mkdir -p \S+\/no\/such\/folder$/m,
+  )
+  t.notOk(existsSync(home.socket))
+})
+
+void t.test('a stop lets an open request end', async (t) => {
+  const home = await homeOf(t)
+  const daemon = await startDaemonProcess(home)
+  const idle = converse(home.socket, () => undefined)
+  const resume = server.hold('token')
+  const asked = server.nextRequest('token')
+  const answer = send(home.socket, `SMTP,min=3500,token ${me}`)
+  await asked
+  daemon.child.kill('SIGTERM')
+  await daemon.said(/^info stopping signal=SIGTERM$/m)
+  await idle.catch(() => undefined)
+  t.notOk(existsSync(home.socket), 'nobody comes in any more')
+  resume()
+  t.ok(server.accept(await answer, me))
+  t.equal(await daemon.ended, 0)
+})
+
+void t.test('a second signal ends it at once', async (t) => {
+  const home = await homeOf(t)
+  const daemon = await startDaemonProcess(home)
+  const resume = server.hold('token')
+  const asked = server.nextRequest('token')
+  const answer = send(home.socket, `SMTP,min=3500,wait=60 ${me}`)
+  await asked
+  daemon.child.kill('SIGTERM')
+  await daemon.said(/^info stopping/m)
+  daemon.child.kill('SIGTERM')
+  t.equal(await daemon.ended, 1)
+  t.equal(await answer.catch(() => ''), '')
+  resume()
+})

@@ -16,6 +16,8 @@ await build({
   minify: true,
   // Names stay readable in a stack trace.
   keepNames: true,
+  // An uncaught exception prints its line.
+  lineLimit: 120,
   legalComments: 'eof',
   // CommonJS packages inside the bundle call require() for Node's own modules.
   banner: {

@@ -23,7 +23,7 @@ export function inheritedSockets(env: NodeJS.ProcessEnv): Map<string, number> {
 /** `Num RefCount Protocol Flags Type St Inode Path`, after a line of headings. */
 function pathsByInode(): Map<number, string> {
   const paths = new Map<number, string>()
-  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n').slice(1)) {
+  for (const line of readFileSync('/proc/self/net/unix', 'utf8').split('\n').slice(1)) {
     const match = /^\S+ \S+ \S+ \S+ \S+ \S+ +(\d+) (.+)$/.exec(line)
     if (match?.[1] !== undefined && match[2] !== undefined) paths.set(Number(match[1]), match[2])
   }

@@ -117,7 +117,7 @@ export async function ask(paths: readonly string[], line: string): Promise<strin
   throw new XoauthdError(
     'no-daemon',
     `no xoauthd answers on ${tried.join(' or ')}`,
-    'start it: systemctl --user start xoauthd, or: xoauthd serve',
+    'start it: systemctl --user start xoauthd (for a whole machine without --user), or: xoauthd serve',
   )
 }
 

@@ -45,7 +45,7 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
         throw new NotAllowed(`this socket does not serve ${service} for ${mailbox}`)
       if (!account.services.includes(service))
         throw new NotAllowed(`the account ${account.user} has no service ${service}`, {
-          hint: `add it to its services, then run: xoauthd login ${account.user}`,
+          hint: `add it to its services, then run: xoauthd ${account.provider.signIn ? `login ${account.user}` : 'reload'}`,
         })
       const request = { service, mailbox }
       const credential = (token: Token): Credential => ({

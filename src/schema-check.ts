@@ -111,7 +111,7 @@ function findMisfits(schema: Schema, value: unknown, at: KeyPath, complain: Repo
   }
   for (const [key, each] of Object.entries(value)) {
     const known = entries && Object.hasOwn(entries, key) ? entries[key] : named
-    if (known) findMisfits(known as Schema, each, [...at, key], complain)
+    if (known) findMisfits(known, each, [...at, key], complain)
     else complain([...at, key], unknownKey(key, entries ?? {}))
   }
 }
@@ -139,7 +139,7 @@ function naming(value: unknown): string {
   if (Array.isArray(value)) return 'a list'
   if (value instanceof Date) return 'a date'
   if (typeof value === 'object') return 'a table'
-  return typeof value === 'string' ? JSON.stringify(value) : String(value)
+  return typeof value === 'number' ? String(value) : JSON.stringify(value)
 }
 
 /** @returns the sentence about a key that is none of these */

@@ -76,7 +76,11 @@ export async function askGoogle(
 
 /** @returns the clients of the library */
 export async function loadGoogleAuth(): Promise<typeof googleAuth> {
-  const { auth } = await import('googleapis/build/src/apis/gmail/index.js')
+  const library: { auth?: typeof googleAuth; default?: { auth: typeof googleAuth } } =
+    await import('googleapis/build/src/apis/gmail/index.js')
+  // CommonJS: Node finds its names, and the bundle has them under `default` alone.
+  const auth = library.auth ?? library.default?.auth
+  if (!auth) throw new Error("Google's library has no auth")
   return auth
 }
 

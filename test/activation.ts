@@ -1,0 +1,50 @@
+/** systemd listens for the daemon: its sockets are told apart by path, and outlive it. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { inheritedSockets } from '../src/activation.ts'
+import { startAuthorizationServer } from './fixtures/authorization-server.ts'
+import { createHome, start } from './fixtures/daemon.ts'
+import { locate, needs } from './fixtures/installed.ts'
+import { send } from './fixtures/raw-client.ts'
+import { xoauth2 } from './fixtures/scripted-socket.ts'
+import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
+
+const me = 'me@issuer.example'
+const activate = 'systemd-socket-activate'
+
+void t.test('sockets of systemd', needs(activate, 'systemd'), async (t) => {
+  const server = await startAuthorizationServer()
+  const home = createHome()
+  t.teardown(async () => {
+    await server.close()
+    home.remove()
+  })
+  const [mail, odd] = [join(home.path, 'mail'), join(home.path, 'odd')]
+  home.configure(`${accountAt(server, me)}\n[[socket]]\npath = "${mail}"\nmode = "0640"
+accounts = ["${me}"]\nservices = ["smtp"]\n`)
+  await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: 'kept' })
+  // It keeps little of the environment, and we need all of it.
+  const env = Object.entries(home.env).map(([name, value]) => `${name}=${value ?? ''}`)
+  const via = [locate(activate) ?? '', '-l', odd, '-l', mail, 'env', ...env]
+  const daemon = start(home, ['serve'], { via })
+  t.teardown(() => daemon.stop())
+  await daemon.said(/Listening on \S+mail/)
+  t.equal(await send(mail, `SMTP ${me}`), xoauth2(me, 'kept'), 'who comes first is not lost')
+  await daemon.said(/^warn socket not configured socket=\S+\/odd hint=/m)
+  t.equal(await send(home.socket, `SMTP ${me}`), xoauth2(me, 'kept'), 'the rest it opens itself')
+
+  // The mode is systemd's affair, and so is the name.
+  home.configure(`${accountAt(server, me)}\n[[socket]]\npath = "${mail}"\n`)
+  t.match(await send(home.socket, 'RELOAD'), /^\{"reloaded":/)
+  t.equal(await send(mail, `SMTP ${me}`), xoauth2(me, 'kept'))
+  t.equal(await daemon.stop(), 0)
+  t.ok(existsSync(mail))
+})
+
+void t.test('descriptors that are not for us', (t) => {
+  t.equal(inheritedSockets({}).size, 0)
+  t.equal(inheritedSockets({ LISTEN_PID: '1', LISTEN_FDS: '1' }).size, 0)
+  t.equal(inheritedSockets({ LISTEN_PID: String(process.pid) }).size, 0)
+  t.end()
+})

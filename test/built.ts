@@ -1,0 +1,54 @@
+/**
+ * The program as it is installed: what bin/ starts out of dist/, where the bundle could have broken what
+ * works from source. Vendor libraries are the likeliest to suffer, so one is really used.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { getToken } from '../src/client.ts'
+import { createAuthority } from './fixtures/certificates.ts'
+import { createHome } from './fixtures/daemon.ts'
+import { googleNames, startGoogleServer } from './fixtures/google-server.ts'
+import { withRealNames } from './fixtures/real-names.ts'
+import { createServiceAccount } from './fixtures/service-account.ts'
+
+const program = fileURLToPath(new URL('../bin/xoauthd.js', import.meta.url))
+const built = new URL('../dist/client.js', import.meta.url).href
+
+void t.test('the bundle fetches a token with the library of Google', async (t) => {
+  const key = createServiceAccount('corp.example')
+  const home = createHome(`
+[[account]]
+user = "*@corp.example"
+provider = "google-service-account"
+key = { file = "key.json" }
+`)
+  t.teardown(() => home.remove())
+  writeFileSync(join(home.path, 'key.json'), key.keyFile, { mode: 0o600 })
+  const authority = await createAuthority(home.path)
+  const certificate = await authority.issue(googleNames)
+  const google = await startGoogleServer({ ...certificate, serviceAccounts: [key.account] })
+  t.teardown(() => google.close())
+  const names = Object.fromEntries(googleNames.map((name) => [name, google.port]))
+  const { execArgv, env } = withRealNames(names, authority.caFile)
+  const daemon = spawn(process.execPath, [...execArgv, program, 'serve'], {
+    env: { ...home.env, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  t.teardown(async () => {
+    if (daemon.exitCode !== null) return
+    daemon.kill()
+    await once(daemon, 'exit')
+  })
+  for await (const text of daemon.stderr) if (String(text).includes('info ready')) break
+
+  const client = (await import(built)) as { getToken: typeof getToken }
+  const reply = await client.getToken('ann@corp.example', { socket: home.socket, wait: 20 })
+  t.match(reply, { mailbox: 'ann@corp.example', user: 'ann@corp.example', service: 'smtp' })
+  t.ok(google.accept(reply.access_token, 'ann@corp.example'))
+  const refusal = client.getToken('ann@other.example', { socket: home.socket })
+  await t.rejects(refusal, { name: 'XoauthdError', code: 'unknown-account' })
+})

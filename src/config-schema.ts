@@ -117,22 +117,6 @@ export const socketEntries = {
   control: optional(flag('whether it answers status, refresh and reload; only with mode "0600"')),
 }
 
-/** The keys of `[http]`, which is not served yet. */
-export const httpEntries = {
-  listen: text('host:port, or the path of a UNIX socket'),
-  mode: optional(mode('the mode of a UNIX socket'), '0600'),
-  group: optional(text('the group of a UNIX socket')),
-  path: optional(text('the only path that is answered; any unless set')),
-  user: optional(text('the user name of the Basic credentials')),
-  password: optional(secret('the password of the Basic credentials')),
-  allow: optional(nonEmptyList(text('a network, e.g. "10.0.0.0/8"'), 'the networks that may ask')),
-  hosts: optional(list(text('a host name'), "Host headers beside loopback's own names"), []),
-  accounts: optional(nonEmptyList(pattern('an account or mailbox'), 'whose tokens it gives out')),
-  services: optional(nonEmptyList(service('a service'), 'what it gives tokens out for')),
-  cert: optional(secret('the certificate chain, PEM')),
-  key: optional(secret('the private key of the certificate, PEM')),
-}
-
 /** The tables of which there is one. */
 export const fileEntries = {
   store: optional(

@@ -7,7 +7,7 @@ import { domainOf, foldCase, wildcardDomain } from './address.ts'
 import { NotAllowed, Unavailable, UnknownAccount } from './errors.ts'
 import type { Keeper } from './keeper.ts'
 import type { Credential } from './protocol.ts'
-import type { Token } from './providers/provider.ts'
+import type { Token, TokenRequest } from './providers/provider.ts'
 
 /** What a listener serves. */
 export interface Scope {
@@ -48,13 +48,6 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
           hint: `add it to its services, then run: xoauthd ${account.provider.signIn ? `login ${account.user}` : 'reload'}`,
         })
       const request = { service, mailbox }
-      const credential = (token: Token): Credential => ({
-        mailbox,
-        user: account.loginName(request),
-        service,
-        accessToken: token.value,
-        expiresAtMs: token.expiresAtMs,
-      })
       const wanted = {
         minMs: wish.minMs,
         untilMs: nowMs + wish.waitMs,
@@ -62,9 +55,19 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
       }
       const token = keeper.token(account, request, wanted, nowMs)
       return token instanceof Promise
-        ? within(wish.waitMs, token).then(credential)
-        : credential(token)
+        ? within(wish.waitMs, token).then((fetched) => credentialOf(account, request, fetched))
+        : credentialOf(account, request, token)
     },
+  }
+}
+
+function credentialOf(account: Account, request: TokenRequest, token: Token): Credential {
+  return {
+    mailbox: request.mailbox,
+    user: account.loginName(request),
+    service: request.service,
+    accessToken: token.value,
+    expiresAtMs: token.expiresAtMs,
   }
 }
 

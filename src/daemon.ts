@@ -8,6 +8,7 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { createAccounts, type Accounts } from './accounts.ts'
 import { inheritedSockets } from './activation.ts'
+import { createAlarm } from './alarm.ts'
 import { createAudit } from './audit.ts'
 import { ConfigError } from './config-error.ts'
 import { readConfig } from './config-file.ts'
@@ -234,29 +235,4 @@ function failureOf(error: unknown): Failure {
 
 function sameName(a: SocketConfig, b: SocketConfig): boolean {
   return a.mode === b.mode && a.gid === b.gid && a.uid === b.uid
-}
-
-/** The one timer: the earliest wish counts. Node's timers do not jump with the wall clock. */
-function createAlarm(ring: (nowMs: number) => void): {
-  set(delayMs: number): void
-  stop(): void
-} {
-  let timer: NodeJS.Timeout | undefined
-  let ringsAtMs = Infinity
-  return {
-    set(delayMs) {
-      const atMs = performance.now() + delayMs
-      if (atMs >= ringsAtMs) return
-      clearTimeout(timer)
-      ringsAtMs = atMs
-      timer = setTimeout(() => {
-        ringsAtMs = Infinity
-        ring(Date.now())
-      }, delayMs)
-    },
-    stop() {
-      clearTimeout(timer)
-      ringsAtMs = -Infinity
-    },
-  }
 }

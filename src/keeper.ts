@@ -7,39 +7,26 @@
  */
 import type { Account, Accounts } from './accounts.ts'
 import { wildcardDomain } from './address.ts'
-import { Failure, Misconfigured, SignInNeeded, Unavailable, asFailure } from './errors.ts'
+import { Failure, Misconfigured, SignInNeeded, asFailure } from './errors.ts'
 import { createHosts } from './hosts.ts'
-import { createKept, type Kept } from './kept.ts'
+import { createKept, newSlot, slotFor, type Kept } from './kept.ts'
 import type { Log } from './log.ts'
 import { delayOf, planTick } from './plan.ts'
 import type { Token, TokenRequest } from './providers/provider.ts'
 import { createRenewal, usable } from './renewal.ts'
 import {
   clockToleranceMs,
-  createSlot,
   deferred,
   dueAtMs,
   endWaiting,
   failedState,
-  forceFloorMs,
-  lifetimeMs,
-  mayForce,
-  nextAttempt,
   remainingMs,
   replanned,
   settled,
   type Slot,
 } from './slot.ts'
+import { createServing, type Wanted } from './serving.ts'
 import type { Store, StoredGrant } from './store.ts'
-
-export interface Wanted {
-  /** How long the token must still live; undefined: a minute, or a quarter of a shorter life. */
-  readonly minMs: number | undefined
-  /** Until when the caller waits, epoch ms. The promise may settle later than that. */
-  readonly untilMs: number
-  /** The mail server refused the token that was given last. */
-  readonly refused: boolean
-}
 
 export interface Keeper {
   /**
@@ -71,8 +58,6 @@ export interface Keeper {
   close(): Promise<void>
 }
 
-/** What is left of a token must do for one delivery at least. */
-const defaultMinMs = 60_000
 /** After an outage all accounts of a provider are due; they come within this. */
 const spreadMs = 10_000
 
@@ -94,6 +79,7 @@ export function createKeeper(options: {
   const renewal = createRenewal({ store, hosts, log, now, stopping: stopping.signal })
   const accounts = new Map<string, Kept>()
   const running = new Set<Promise<void>>()
+  const serve = createServing({ hosts, now, wake, start, stopping: stopping.signal })
   const saving = new Set<Kept>()
   /** The wall clock at the last tick. */
   let tickedAtMs = 0
@@ -104,92 +90,10 @@ export function createKeeper(options: {
     return kept
   }
 
-  function newSlot(kept: Kept, key: string, request: TokenRequest, nowMs: number): Slot {
-    // A grant is one thing however many tokens it has; without one, each mailbox stands for itself.
-    const forcedAtMs = kept.account.provider.usesGrant ? kept.grant.forcedAtMs : []
-    return createSlot(key, request, forcedAtMs, nowMs)
-  }
-
-  function token(
-    account: Account,
-    request: TokenRequest,
-    wanted: Wanted,
-    nowMs: number,
-  ): Token | Promise<Token> {
-    const kept = keptOf(account)
-    const slot = slotFor(kept, request, nowMs)
-    slot.askedAtMs = nowMs
-    const current = slot.state.token
-    if (wanted.refused && current && nowMs - current.obtainedAtMs >= forceFloorMs)
-      slot.refusedValue = current.value
-    if (current && isUsable(slot, current, wanted.minMs, nowMs)) return current
-    return fetchFor(kept, slot, wanted, nowMs)
-  }
-
-  function slotFor(kept: Kept, request: TokenRequest, nowMs: number): Slot {
-    const key = kept.account.provider.tokenKey(request)
-    return kept.slots.get(key) ?? kept.slots.add(newSlot(kept, key, request, nowMs))
-  }
-
   function slotsOf(kept: Kept, mailbox: string): Slot[] {
     if (wildcardDomain(mailbox) !== undefined) return [...kept.slots.all()]
     const { services } = kept.account
     return [...new Set(services.map((service) => slotFor(kept, { service, mailbox }, now())))]
-  }
-
-  /** Fetches because a client needs it, within the limits that clients have. */
-  async function fetchFor(kept: Kept, slot: Slot, wanted: Wanted, nowMs: number): Promise<Token> {
-    const current = slot.state.token
-    if (!slot.attempt) planFor(kept, slot, wanted, nowMs)
-    await (slot.attempt ?? nextAttempt(slot))
-    const fresh = slot.state.token
-    if (fresh && fresh !== current && isUsable(slot, fresh, wanted.minMs, now())) return fresh
-    throw failureOf(kept, slot, undefined)
-  }
-
-  /** @throws Failure when no refresh will end in time for this client */
-  function planFor(kept: Kept, slot: Slot, wanted: Wanted, nowMs: number): void {
-    const { state } = slot
-    const { authority } = kept.account.provider
-    if (stopping.signal.aborted) throw new Unavailable('xoauthd is stopping')
-    if (state.kind === 'stopped' && nowMs < state.retryAtMs) throw state.failure
-    const retryAtMs = 'failure' in state ? state.retryAtMs : 0
-    const startsAtMs = Math.max(nowMs, retryAtMs, hosts.trouble(authority)?.retryAtMs ?? 0)
-    if (startsAtMs > wanted.untilMs) throw failureOf(kept, slot, startsAtMs - nowMs)
-    // Others who wait have paid for the refresh that is to come.
-    if (state.kind === 'live' && dueAtMs(slot) > nowMs && remainingMs(state.token, nowMs) > 0)
-      force(slot, state.token, wanted, nowMs)
-    if (startsAtMs > nowMs) wake(startsAtMs - nowMs)
-    else if (hosts.mayStart(authority, nowMs)) void start(kept, slot)
-  }
-
-  /** A living token is not good enough for this client: only so often may that cost a request. */
-  function force(slot: Slot, current: Token, wanted: Wanted, nowMs: number): void {
-    const lifeMs = lifetimeMs(current)
-    if (wanted.minMs !== undefined && wanted.minMs >= lifeMs)
-      throw new Unavailable(
-        `min is ${wanted.minMs / 1000} s, and a fresh token lives ${Math.floor(lifeMs / 1000)} s`,
-      )
-    if (!mayForce(slot, nowMs))
-      throw new Unavailable(
-        'a new token was fetched only just now, and no newer one is to be had',
-        { retryAfterMs: forceFloorMs },
-      )
-    slot.forcedAtMs.push(nowMs)
-  }
-
-  /** @param waitMs how long it will be until the next attempt, where that is known */
-  function failureOf(kept: Kept, { state }: Slot, waitMs: number | undefined): Failure {
-    const failure =
-      'failure' in state ? state.failure : hosts.trouble(kept.account.provider.authority)?.failure
-    if (failure && !(failure instanceof Unavailable)) return failure
-    const untilRetryMs = 'failure' in state ? Math.max(0, state.retryAtMs - now()) : undefined
-    return new Unavailable(failure?.message ?? 'no token that fits could be had', {
-      cause: failure,
-      trouble: failure?.trouble ?? 'waiting',
-      hint: failure?.hint,
-      retryAfterMs: waitMs ?? untilRetryMs,
-    })
   }
 
   /** One attempt of a slot at a time; it never rejects: its outcome is the slot's state. */
@@ -393,12 +297,14 @@ export function createKeeper(options: {
     for (const kept of accounts.values()) if (kept.grant.unsaved) await renewal.save(kept)
   }
 
-  return { token, refresh, tick, adopt, kept: () => accounts.values(), close }
-}
-
-function isUsable(slot: Slot, token: Token, minMs: number | undefined, nowMs: number): boolean {
-  const leastMs = minMs ?? Math.min(defaultMinMs, lifetimeMs(token) / 4)
-  return remainingMs(token, nowMs) > leastMs && token.value !== slot.refusedValue
+  return {
+    token: (account, request, wanted, nowMs) => serve(keptOf(account), request, wanted, nowMs),
+    refresh,
+    tick,
+    adopt,
+    kept: () => accounts.values(),
+    close,
+  }
 }
 
 function isStopped(kept: Kept): boolean {

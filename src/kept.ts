@@ -1,5 +1,7 @@
 /** What the keeper knows of one account. */
 import type { Account } from './accounts.ts'
+import type { TokenRequest } from './providers/provider.ts'
+import { createSlot, type Slot } from './slot.ts'
 import { createSlotTable, type SlotTable } from './slot-table.ts'
 import type { StoredGrant, Version } from './store.ts'
 
@@ -41,4 +43,17 @@ function unknownGrant(): KnownGrant {
     turn: Promise.resolve(),
     forcedAtMs: [],
   }
+}
+
+/** A slot that is not in the account's table yet. */
+export function newSlot(kept: Kept, key: string, request: TokenRequest, nowMs: number): Slot {
+  // A grant is one thing however many tokens it has; without one, each mailbox stands for itself.
+  const forcedAtMs = kept.account.provider.usesGrant ? kept.grant.forcedAtMs : []
+  return createSlot(key, request, forcedAtMs, nowMs)
+}
+
+/** The slot that serves a request, made when there is none. */
+export function slotFor(kept: Kept, request: TokenRequest, nowMs: number): Slot {
+  const key = kept.account.provider.tokenKey(request)
+  return kept.slots.get(key) ?? kept.slots.add(newSlot(kept, key, request, nowMs))
 }

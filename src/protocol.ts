@@ -66,23 +66,19 @@ export function parseRequest(line: string): Request {
   const control = parseControl(text)
   if (control) return control
   const space = text.indexOf(' ')
-  const [verb = '', ...options] = (space < 0 ? text : text.slice(0, space)).split(',')
-  const read = readOptions(options)
-  const malformed = (message: string): Malformed => ({
-    kind: 'malformed',
-    failure: new BadRequest(message),
-    format: read.format ?? 'xoauth2',
-    explain: read.explain,
-  })
+  const head = space < 0 ? text : text.slice(0, space)
+  const comma = head.indexOf(',')
+  const verb = comma < 0 ? head : head.slice(0, comma)
+  const read = comma < 0 ? noOptions : readOptions(head.slice(comma + 1).split(','))
   if (Buffer.byteLength(text) > requestMaxBytes)
-    return malformed(`a request has at most ${requestMaxBytes} bytes`)
-  if (space < 0) return malformed('a request is a service, a space, and a mailbox')
+    return malformed(read, `a request has at most ${requestMaxBytes} bytes`)
+  if (space < 0) return malformed(read, 'a request is a service, a space, and a mailbox')
   if (!servicePattern.test(verb) || reserved.has(verb.toLowerCase()))
-    return malformed('the service has no such name')
-  if (read.problem !== undefined) return malformed(read.problem)
+    return malformed(read, 'the service has no such name')
+  if (read.problem !== undefined) return malformed(read, read.problem)
   const mailbox = text.slice(space + 1)
   if (!isAddress(mailbox) || mailbox.includes('\ufffd'))
-    return malformed('the mailbox is no address')
+    return malformed(read, 'the mailbox is no address')
   const service = verb.toLowerCase()
   return {
     kind: 'credential',
@@ -93,6 +89,15 @@ export function parseRequest(line: string): Request {
     refused: read.refused,
     minMs: read.minMs,
     waitMs: read.waitMs ?? defaultWaitMs,
+  }
+}
+
+function malformed(read: Readonly<Options>, message: string): Malformed {
+  return {
+    kind: 'malformed',
+    failure: new BadRequest(message),
+    format: read.format ?? 'xoauth2',
+    explain: read.explain,
   }
 }
 
@@ -116,15 +121,17 @@ interface Options {
   problem: string | undefined
 }
 
+const noOptions: Readonly<Options> = {
+  format: undefined,
+  explain: false,
+  refused: false,
+  minMs: undefined,
+  waitMs: undefined,
+  problem: undefined,
+}
+
 function readOptions(options: readonly string[]): Options {
-  const read: Options = {
-    format: undefined,
-    explain: false,
-    refused: false,
-    minMs: undefined,
-    waitMs: undefined,
-    problem: undefined,
-  }
+  const read = { ...noOptions }
   for (const option of options) {
     const problem = readOption(option, read)
     read.problem ??= problem

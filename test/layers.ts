@@ -37,11 +37,11 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   ],
   accounts: ['accounts'],
   store: ['store'],
-  keeping: ['slot', 'slot-table', 'kept', 'hosts', 'renewal', 'plan', 'keeper'],
+  keeping: ['slot', 'slot-table', 'kept', 'hosts', 'renewal', 'plan', 'serving', 'keeper'],
   answering: ['protocol', 'credentials', 'audit', 'bind', 'activation', 'socket'],
   showing: ['status', 'status-table'],
   'signing in': ['client', 'signin-page', 'signin', 'login'],
-  program: ['daemon', 'cli'],
+  program: ['alarm', 'daemon', 'cli'],
 }
 
 const order = Object.values(layers).flat()

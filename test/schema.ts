@@ -17,9 +17,10 @@ const example = readFileSync(fromTop('examples/config.toml'), 'utf8')
 /** The example with every key that it has as a remark. */
 const complete = example.replaceAll(/^#(?=[a-z_]+ = )/gm, '')
 
+const validate = new Ajv({ allErrors: true }).compile(fileSchema())
+
 /** @returns what an editor would underline */
 function complaintsAbout(text: string): string[] {
-  const validate = new Ajv({ allErrors: true }).compile(fileSchema())
   // TOML's tables have no prototype, which the validator expects of an object.
   validate(JSON.parse(JSON.stringify(parseToml(text))))
   return (validate.errors ?? []).map(({ dataPath, message }) => `${dataPath} ${message ?? ''}`)
@@ -59,7 +60,7 @@ void t.test('writing and checking it', async (t) => {
     symlinkSync(fromTop(name), join(folder, name))
   const run = (...args: string[]) =>
     new Promise<{ code: number | string; text: string }>((resolve) => {
-      const program = [...process.execArgv, join(folder, 'build/schema.ts'), ...args]
+      const program = ['--import', 'tsx', join(folder, 'build/schema.ts'), ...args]
       execFile(process.execPath, program, (error, stdout, stderr) =>
         resolve({ code: error?.code ?? 0, text: stdout + stderr }),
       )

@@ -45,7 +45,7 @@ void t.test('a client that stalls is cut', async (t) => {
   }
   const service = { credentials, audit, log, now: Date.now, scope: createScope(everything) }
   const opened = await openSocket(
-    { ...socket, control: false } as Parameters<typeof openSocket>[0],
+    { ...socket, control: false },
     { ...service, control: undefined },
     undefined,
     50,

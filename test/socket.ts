@@ -8,6 +8,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { getToken } from '../src/client.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
 import { createHome, startDaemonProcess } from './fixtures/daemon.ts'
 import { needs } from './fixtures/installed.ts'
@@ -82,6 +83,13 @@ void t.test('formats', async (t) => {
   t.equal(Math.round((Number(expires_at) - Number(expires_in)) / 10), Math.round(Date.now() / 1e4))
 })
 
+void t.test('a Node program', async (t) => {
+  const reply = await getToken(me, { socket, service: 'smtp', min: 60, wait: 1 })
+  t.match(reply, { mailbox: me, access_token: sendToken, xoauth2: good })
+  await t.rejects(getToken(stranger, { socket }), { code: 'sign-in-needed', hint: /^run: / })
+  await t.rejects(getToken(me, { socket: home.configFile }), { code: 'no-daemon' })
+})
+
 void t.test('a failure writes nothing, unless it is asked for', async (t) => {
   const failures = {
     [`SMTP nobody@example.net`]: 'unknown-account',
@@ -125,7 +133,7 @@ void t.test(
   async (t) => {
     const slow = await converse(socket, (client) => {
       client.setNoDelay()
-      const bytes = [...`SMTP ${me}\n`]
+      const bytes = `SMTP ${me}\n`.split('')
       const next = () => {
         const byte = bytes.shift()
         if (byte === undefined) client.end()

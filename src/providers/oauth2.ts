@@ -9,6 +9,7 @@ import { wildcardDomain } from '../address.ts'
 import { Misconfigured, Unavailable } from '../errors.ts'
 import {
   choice,
+  described,
   endpoint,
   hostPort,
   optional,
@@ -67,10 +68,13 @@ export const oauth2 = providerKind({
       hostPort('where login waits for the answer, when not where redirect_uri points'),
     ),
     extra: optional(
-      table({
-        authorize: optional(texts('parameters added to the authorization request')),
-        token: optional(texts('parameters added to each token request')),
-      }),
+      described(
+        table({
+          authorize: optional(texts('parameters added to the authorization request')),
+          token: optional(texts('parameters added to each token request')),
+        }),
+        'parameters that this server wants beside the usual ones',
+      ),
     ),
   },
 

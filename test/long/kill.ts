@@ -21,7 +21,7 @@ const kills = Number(process.env['KILLS'] ?? 200)
 const program = fileURLToPath(new URL('../../bin/xoauthd.js', import.meta.url))
 const user = 'me@issuer.example'
 
-t.test(`${kills} kills`, async (t) => {
+void t.test(`${kills} kills`, async (t) => {
   const server = await startAuthorizationServer({ behaviour: { rotates: 'when the next is used' } })
   const home = createHome(`
 [[account]]

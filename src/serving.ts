@@ -1,0 +1,124 @@
+/**
+ * A token for a client: from memory when one will do, else from a refresh that the client waits for.
+ *
+ * Promises that what is handed out lives long enough and was not refused, that a client which cannot be
+ * served in time is told at once, and that clients cost a provider only so many requests.
+ */
+import { Unavailable, type Failure } from './errors.ts'
+import type { Hosts } from './hosts.ts'
+import { slotFor, type Kept } from './kept.ts'
+import type { Token, TokenRequest } from './providers/provider.ts'
+import {
+  dueAtMs,
+  forceFloorMs,
+  lifetimeMs,
+  mayForce,
+  nextAttempt,
+  remainingMs,
+  type Slot,
+} from './slot.ts'
+
+export interface Wanted {
+  /** How long the token must still live; undefined: a minute, or a quarter of a shorter life. */
+  readonly minMs: number | undefined
+  /** Until when the caller waits, epoch ms. The promise may settle later than that. */
+  readonly untilMs: number
+  /** The mail server refused the token that was given last. */
+  readonly refused: boolean
+}
+
+/** See `Keeper.token`. */
+export type Serve = (
+  kept: Kept,
+  request: TokenRequest,
+  wanted: Wanted,
+  nowMs: number,
+) => Token | Promise<Token>
+
+/** What is left of a token must do for one delivery at least. */
+const defaultMinMs = 60_000
+
+/**
+ * @param options.start begins a refresh of a slot; it never rejects, its outcome is the slot's state
+ * @param options.wake asks for a tick in so many milliseconds, or sooner
+ * @param options.stopping nothing is begun any more
+ */
+export function createServing(options: {
+  readonly hosts: Hosts
+  readonly now: () => number
+  readonly wake: (delayMs: number) => void
+  readonly start: (kept: Kept, slot: Slot) => Promise<void>
+  readonly stopping: AbortSignal
+}): Serve {
+  const { hosts, now, wake, start, stopping } = options
+
+  /** Fetches because a client needs it, within the limits that clients have. */
+  async function fetchFor(kept: Kept, slot: Slot, wanted: Wanted, nowMs: number): Promise<Token> {
+    const current = slot.state.token
+    if (!slot.attempt) planFor(kept, slot, wanted, nowMs)
+    await (slot.attempt ?? nextAttempt(slot))
+    const fresh = slot.state.token
+    if (fresh && fresh !== current && isUsable(slot, fresh, wanted.minMs, now())) return fresh
+    throw failureOf(kept, slot, undefined)
+  }
+
+  /** @throws Failure when no refresh will end in time for this client */
+  function planFor(kept: Kept, slot: Slot, wanted: Wanted, nowMs: number): void {
+    const { state } = slot
+    const { authority } = kept.account.provider
+    if (stopping.aborted) throw new Unavailable('xoauthd is stopping')
+    if (state.kind === 'stopped' && nowMs < state.retryAtMs) throw state.failure
+    const retryAtMs = 'failure' in state ? state.retryAtMs : 0
+    const startsAtMs = Math.max(nowMs, retryAtMs, hosts.trouble(authority)?.retryAtMs ?? 0)
+    if (startsAtMs > wanted.untilMs) throw failureOf(kept, slot, startsAtMs - nowMs)
+    // Others who wait have paid for the refresh that is to come.
+    if (state.kind === 'live' && dueAtMs(slot) > nowMs && remainingMs(state.token, nowMs) > 0)
+      force(slot, state.token, wanted, nowMs)
+    if (startsAtMs > nowMs) wake(startsAtMs - nowMs)
+    else if (hosts.mayStart(authority, nowMs)) void start(kept, slot)
+  }
+
+  /** A living token is not good enough for this client: only so often may that cost a request. */
+  function force(slot: Slot, current: Token, wanted: Wanted, nowMs: number): void {
+    const lifeMs = lifetimeMs(current)
+    if (wanted.minMs !== undefined && wanted.minMs >= lifeMs)
+      throw new Unavailable(
+        `min is ${wanted.minMs / 1000} s, and a fresh token lives ${Math.floor(lifeMs / 1000)} s`,
+      )
+    if (!mayForce(slot, nowMs))
+      throw new Unavailable(
+        'a new token was fetched only just now, and no newer one is to be had',
+        { retryAfterMs: forceFloorMs },
+      )
+    slot.forcedAtMs.push(nowMs)
+  }
+
+  /** @param waitMs how long it will be until the next attempt, where that is known */
+  function failureOf(kept: Kept, { state }: Slot, waitMs: number | undefined): Failure {
+    const failure =
+      'failure' in state ? state.failure : hosts.trouble(kept.account.provider.authority)?.failure
+    if (failure && !(failure instanceof Unavailable)) return failure
+    const untilRetryMs = 'failure' in state ? Math.max(0, state.retryAtMs - now()) : undefined
+    return new Unavailable(failure?.message ?? 'no token that fits could be had', {
+      cause: failure,
+      trouble: failure?.trouble ?? 'waiting',
+      hint: failure?.hint,
+      retryAfterMs: waitMs ?? untilRetryMs,
+    })
+  }
+
+  return (kept, request, wanted, nowMs) => {
+    const slot = slotFor(kept, request, nowMs)
+    slot.askedAtMs = nowMs
+    const current = slot.state.token
+    if (wanted.refused && current && nowMs - current.obtainedAtMs >= forceFloorMs)
+      slot.refusedValue = current.value
+    if (current && isUsable(slot, current, wanted.minMs, nowMs)) return current
+    return fetchFor(kept, slot, wanted, nowMs)
+  }
+}
+
+function isUsable(slot: Slot, token: Token, minMs: number | undefined, nowMs: number): boolean {
+  const leastMs = minMs ?? Math.min(defaultMinMs, lifetimeMs(token) / 4)
+  return remainingMs(token, nowMs) > leastMs && token.value !== slot.refusedValue
+}

@@ -58,7 +58,10 @@ function compile(output: string): string | undefined {
  * A core for the servers and another for the client, so that they never share one by chance: that
  * chance alone makes a request take half as long or twice.
  */
-export function cores(): { readonly server: readonly string[]; readonly client: readonly string[] } {
+export function cores(): {
+  readonly server: readonly string[]
+  readonly client: readonly string[]
+} {
   const on = (core: number): string[] => ['taskset', '-c', String(core)]
   try {
     if (availableParallelism() < 2) return { server: [], client: [] }

@@ -4,14 +4,14 @@
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Household } from './household.ts'
 
-const root = process.env["XB_ROOT"] ?? fileURLToPath(new URL("..", import.meta.url))
+const root = fileURLToPath(new URL('..', import.meta.url))
 const program = join(root, 'bin', 'xoauthd.js')
 const startDeadlineMs = 20_000
 
@@ -133,6 +133,14 @@ export function ask(path: string, request: string): Promise<string> {
 /** Resident memory, MB. */
 export function residentMb(pid: number): number {
   return status(pid, 'VmRSS') / 1024
+}
+
+/** Processor time of all threads so far, microseconds. */
+export function processorUs(pid: number): number {
+  const tasks = `/proc/${pid}/task`
+  return readdirSync(tasks)
+    .map((task) => Number(readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ')[0]) / 1000)
+    .reduce((sum, us) => sum + us, 0)
 }
 
 /** How often a process went to sleep and was woken again. */

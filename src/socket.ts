@@ -4,18 +4,40 @@
  * Promises: the socket appears under its name only with its final mode and group; a live daemon's is
  * never taken; a newline or a half-close ends a request; one answer, then the connection is closed; a
  * client that stalls is cut after {@link usualStallMs} and holds up nobody; on a plain format a failure
- * writes zero bytes.
+ * writes zero bytes. A warm answer makes no function of its own on its way: that took longer than the
+ * rest of it.
  */
 import { createServer, type Server, type Socket } from 'node:net'
-import { answer, type SocketService } from './answer.ts'
+import type { Audit } from './audit.ts'
 import { bindSocket } from './bind.ts'
-import { requestMaxBytes } from './protocol.ts'
+import type { Credentials, Scope } from './credentials.ts'
+import { asFailure } from './errors.ts'
+import type { Log } from './log.ts'
+import {
+  failureReply,
+  parseRequest,
+  replies,
+  requestMaxBytes,
+  type ControlRequest,
+  type Credential,
+  type CredentialRequest,
+} from './protocol.ts'
 import type { SocketConfig } from './socket-config.ts'
 
 export interface SocketListener {
   readonly path: string
   /** Takes the name away, stops accepting, and lets open requests end. */
   close(): Promise<void>
+}
+
+export interface SocketService {
+  readonly credentials: Credentials
+  readonly scope: Scope
+  readonly audit: Audit
+  readonly log: Log
+  readonly now: () => number
+  /** Answers a control request in JSON; undefined on a socket that has none. */
+  readonly control: ((request: ControlRequest) => Promise<string>) | undefined
 }
 
 const usualStallMs = 10_000
@@ -138,6 +160,69 @@ function reply(connection: Connection, line: string): void {
     connection.stalled = setTimeout(cut, listener.stallMs, socket)
     socket.end(fetched)
   })
+}
+
+/** @returns the reply; a promise of it, which is never rejected, when a token has to be fetched first */
+function answer(line: string, path: string, service: SocketService): string | Promise<string> {
+  const request = parseRequest(line)
+  switch (request.kind) {
+    case 'credential':
+      return answerCredential(request, path, service)
+    case 'malformed':
+      service.audit.answered(path, '-', '-', request.failure.code, 0, request.failure.message)
+      return failureReply(request.failure, request)
+    case 'status':
+    case 'refresh':
+    case 'reload':
+      if (service.control) return service.control(request)
+      service.audit.answered(path, request.kind, '-', 'not-allowed', 0, 'not a control socket')
+      return ''
+  }
+}
+
+function answerCredential(
+  request: CredentialRequest,
+  path: string,
+  service: SocketService,
+): string | Promise<string> {
+  const asked = { request, path, service, atMs: service.now() }
+  try {
+    const credential = service.credentials.get(request, service.scope, asked.atMs)
+    if (!(credential instanceof Promise)) return given(credential, asked, 0)
+    return credential.then(
+      (ready) => given(ready, asked, service.now() - asked.atMs),
+      (error: unknown) => failed(error, asked, service.now() - asked.atMs),
+    )
+  } catch (error) {
+    return failed(error, asked, 0)
+  }
+}
+
+/** A request on its way to its answer. */
+interface Asked {
+  readonly request: CredentialRequest
+  readonly path: string
+  readonly service: SocketService
+  readonly atMs: number
+}
+
+function given(credential: Credential, asked: Asked, waitMs: number): string {
+  const { request, path, service, atMs } = asked
+  service.audit.answered(path, request.service, request.mailbox, 'ok', waitMs)
+  return replies[request.format](credential, atMs + waitMs)
+}
+
+function failed(error: unknown, asked: Asked, waitMs: number): string {
+  const { request, path, service } = asked
+  const failure = asFailure(error)
+  if (failure !== error) service.log.error('bug', { stack: stackOf(error) })
+  const { service: name, mailbox } = request
+  service.audit.answered(path, name, mailbox, failure.code, waitMs, failure.message)
+  return failureReply(failure, request)
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 /** The sockets that are open, each in a place that it leaves to the next. */

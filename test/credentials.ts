@@ -61,7 +61,7 @@ void t.test('who is turned away', async (t) => {
   await t.rejects(get({ service: 'imap' }), {
     code: 'not-allowed',
     message: 'the account me@example.com has no service imap',
-    hint: /xoauthd login me@example.com/,
+    hint: /xoauthd reload/,
   })
   await t.rejects(get({}, createScope({ accounts: undefined, services: ['imap'] })), {
     code: 'not-allowed',

@@ -65,6 +65,7 @@ async function installWith(
         env: { ...process.env, PATH: `${folder}:${process.env['PATH'] ?? ''}` },
         timeout: 20_000,
       })
+      child.stdin.on('error', () => undefined)
       child.stdin.end('Subject: test\n\nhello\n')
       const closed = once(child, 'close')
       const errors = await text(child.stderr)

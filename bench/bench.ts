@@ -1,0 +1,170 @@
+/**
+ * `npm run bench`: measures the built program beside bare Node in one run, and says which budgets it
+ * meets. About a minute.
+ *
+ *     --json                print JSON
+ *     --full                count the wake-ups of an idle daemon too, half a minute more
+ *     --strict              exit with 1 when a budget is missed
+ *     --rounds N            of each measurement, 7 unless told
+ *     --peer PATH           measure another server on a UNIX socket beside them
+ *     --peer-request LINE   what to ask it, `SMTP user50@example.org` unless told
+ */
+import { parseArgs } from 'node:util'
+import { createHousehold } from './household.ts'
+import { cores, createClient } from './load.ts'
+import {
+  figure,
+  measureIdle,
+  measureLoad,
+  measureMailboxes,
+  measureStart,
+  median,
+  ratio,
+  warm,
+  type LoadFigures,
+  type MemoryFigures,
+} from './measure.ts'
+import { met, toJson, toTable, type Row } from './report.ts'
+import { ensureBuilt, residentMb, startBare, startXoauthd, type Server } from './servers.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    full: { type: 'boolean', default: false },
+    strict: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '7' },
+    peer: { type: 'string' },
+    'peer-request': { type: 'string' },
+  },
+})
+
+const accounts = 100
+const mailboxes = 100_000
+/** Where servers stand in every list of them. */
+const daemon = 0
+const bare = 1
+const bareNode = 'bare Node'
+
+ensureBuilt()
+const rounds = Number(options.rounds)
+const household = await createHousehold(accounts)
+const core = cores()
+const client = createClient(household.home.path, core.client)
+const rows: Row[] = []
+try {
+  rows.push(...startRows(await measureStart(household, rounds)))
+  const idle = await measureIdle(household, options.full)
+  rows.push(...(await underLoad(idle)), ...idleRows(idle))
+  rows.push({
+    what: `memory a mailbox, ${mailboxes} of them`,
+    server: 'xoauthd',
+    value: await measureMailboxes(mailboxes),
+    unit: 'KB',
+    budget: { atMost: 4 },
+  })
+} finally {
+  household.home.remove()
+}
+
+const about = {
+  client: `${client.language}, ${core.client.length > 0 ? 'on a core of its own' : 'on any core'}`,
+  daemon: 'bin/xoauthd.js over dist/, audit on, stderr to /dev/null',
+  figures: `medians of ${rounds} rounds in turns; Node ${process.version}`,
+}
+console.log(options.json ? toJson(rows, about) : toTable(rows, about))
+if (options.strict && rows.some((row) => met(row) === false)) process.exitCode = 1
+
+async function underLoad({ bareMb }: MemoryFigures): Promise<Row[]> {
+  const servers: Server[] = []
+  const found: Row[] = []
+  try {
+    servers.push(await startXoauthd(household, core.server))
+    servers.push(await startBare(household, core.server))
+    if (options.peer !== undefined) servers.push(peer(options.peer))
+    await warm(client, servers)
+    for (const inFlight of [1, 16, 64, 256])
+      found.push(...loadRows(await measureLoad(client, servers, inFlight, rounds), servers))
+    const mb = residentMb(servers[daemon]?.pid ?? 0)
+    found.push(memoryRow('memory after load', mb, bareMb))
+  } finally {
+    for (const server of servers) await server.stop()
+  }
+  return found
+}
+
+function peer(path: string): Server {
+  const request = options['peer-request'] ?? household.request
+  return { name: 'peer', path, request, bytes: 0, pid: undefined, stop: async () => {} }
+}
+
+function loadRows(figures: LoadFigures, servers: readonly Server[]): Row[] {
+  return servers.flatMap(({ name }, index) => {
+    const compared = index !== bare
+    const row = (what: string, rounds: LoadFigures['p50Us'], unit: string): Row => ({
+      what: `${what}, ${figures.inFlight} in flight`,
+      server: name,
+      value: figure(rounds, index),
+      unit,
+      ...(compared ? { ratio: ratio(rounds, index, bare), than: bareNode } : {}),
+    })
+    const ours = index === daemon
+    const sequential = figures.inFlight === 1
+    const tail = figures.p99Us.map(
+      (round, at) => (round[index] ?? 0) / (figures.p50Us[at]?.[index] ?? 0),
+    )
+    const p50 = row('p50', figures.p50Us, 'us')
+    const p99 = row('p99', figures.p99Us, 'us')
+    const throughput = row('throughput', figures.perSecond, '/s')
+    const lost = { what: `lost, ${figures.inFlight} in flight`, server: name, unit: '' }
+    return [
+      ours && sequential ? { ...p50, budget: { atMost: 1.15 } } : p50,
+      sequential
+        ? {
+            ...p99,
+            ratio: median(tail),
+            than: 'own p50',
+            ...(ours ? { budget: { atMost: 3 } } : {}),
+          }
+        : p99,
+      ours && !sequential ? { ...throughput, budget: { atLeast: 0.85 } } : throughput,
+      ...(servers[index]?.pid === undefined
+        ? []
+        : [row('processor time a request', figures.processorUs, 'us')]),
+      { ...lost, value: figures.lost[index] ?? 0, ...(ours ? { budget: { atMost: 0 } } : {}) },
+    ]
+  })
+}
+
+function startRows(figures: LoadFigures['p50Us']): Row[] {
+  const what = `start to first answer, ${accounts} accounts`
+  const own = { server: 'xoauthd', value: figure(figures, daemon), unit: 'ms' }
+  return [
+    { what, ...own, ratio: ratio(figures, daemon, bare), than: 'node -e 0', budget: { atMost: 4 } },
+  ]
+}
+
+function idleRows({ idleMb, bareMb, wakeUps, wakeUpsS }: MemoryFigures): Row[] {
+  const found = [memoryRow(`memory, idle, ${accounts} accounts`, idleMb, bareMb)]
+  if (wakeUps !== undefined)
+    found.push({
+      what: `wake-ups, idle, ${wakeUpsS} s`,
+      server: 'xoauthd',
+      value: wakeUps,
+      unit: '',
+      budget: { atMost: 1 },
+    })
+  return found
+}
+
+function memoryRow(what: string, value: number, bareMb: number): Row {
+  const than = `idle ${bareNode}`
+  return {
+    what,
+    server: 'xoauthd',
+    value,
+    unit: 'MB',
+    ratio: value / bareMb,
+    than,
+    budget: { atMost: 1.5 },
+  }
+}

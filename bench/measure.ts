@@ -38,7 +38,8 @@ const requests = { sequential: 2_000, parallel: 5_000 }
 
 export async function warm(client: Client, servers: readonly Server[]): Promise<void> {
   for (const server of servers) {
-    await client.run(server, warmUp, 1)
+    const { answered } = await client.run(server, warmUp, 1)
+    if (answered === 0) throw new Error(`${server.path} did not answer ${server.request}`)
     await client.run(server, warmUp, 16)
   }
 }

@@ -2,7 +2,7 @@
  * Giving a server its UNIX socket.
  *
  * Promises that the socket appears under its name with its final mode and group, or not at all; that a
- * live process's socket is never taken, and a stale one is.
+ * live process's socket is never taken, and a stale one is; that nothing else is ever replaced.
  */
 import { randomBytes } from 'node:crypto'
 import { chmod, chown, rm, stat, unlink } from 'node:fs/promises'
@@ -36,6 +36,12 @@ export async function bindSocket(server: Server, name: SocketName): Promise<() =
   })
   const temporary = `.${randomBytes(6).toString('hex')}`
   try {
+    // A link that leads nowhere may be replaced.
+    const there = await stat(path).catch(() => undefined)
+    if (there && !there.isSocket())
+      throw new Misconfigured(`${path} is not a socket`, {
+        hint: 'move it away, or write another path: [[socket]] path = "…"',
+      })
     await listen(server, folder.path(temporary), backlog)
     const bound = join(directory, temporary)
     if (gid !== undefined || uid !== undefined) await chown(bound, uid ?? -1, gid ?? -1)
@@ -60,7 +66,8 @@ export async function bindSocket(server: Server, name: SocketName): Promise<() =
   }
 }
 
-function cannotOpen(path: string, error: unknown, hint: string): Misconfigured {
+/** @param error what the system said */
+export function cannotOpen(path: string, error: unknown, hint: string): Misconfigured {
   const code = (error as NodeJS.ErrnoException).code ?? String(error)
   return new Misconfigured(`the socket ${path} cannot be opened (${code})`, { cause: error, hint })
 }

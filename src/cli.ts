@@ -12,7 +12,7 @@ import { XoauthdError, ask, credentialIn, requestLine, socketPaths } from './cli
 import { ConfigError } from './config-error.ts'
 import { readConfig } from './config-file.ts'
 import { createAccounts } from './accounts.ts'
-import { startDaemon } from './daemon.ts'
+import { startDaemon, type Daemon } from './daemon.ts'
 import { Failure, exitCodes, oneLine } from './errors.ts'
 import { createLog } from './log.ts'
 import { signIn, signOut, type SignInContext } from './login.ts'
@@ -33,6 +33,8 @@ interface Common {
 const { env } = process
 /** Long enough to find a telephone for the second factor. */
 const signInMs = 15 * 60_000
+/** Less than the 90 s after which systemd kills, unless told otherwise. */
+const stopMs = 60_000
 
 const program = new Command('xoauthd')
   .description('keeps OAuth2 tokens for mail fresh and hands them to mail programs')
@@ -90,21 +92,47 @@ async function serve(options: Common): Promise<void> {
   const log = createLog(verbose ? 'debug' : 'info')
   // What was asked for here goes before what the file says.
   const daemonLog = verbose ? { ...log, setLevel: () => undefined } : log
-  const daemon = await startDaemon(options.config, env, daemonLog)
-  process.on('SIGHUP', () => void daemon.reload())
+  const asked = { reload: false, stop: false }
+  const started: { daemon?: Daemon } = {}
+  const leave = (code: number): never => {
+    log.flush()
+    process.exit(code)
+  }
+  const end = (running: Daemon): void => {
+    running.stop().then(
+      () => leave(0),
+      (error: unknown) => {
+        log.error('stop failed', { reason: String(error) })
+        leave(1)
+      },
+    )
+  }
+  const stop = (signal: string): void => {
+    if (asked.stop) {
+      log.warn('stopping at once', { signal })
+      leave(1)
+    }
+    asked.stop = true
+    log.info('stopping', { signal })
+    const late = () => {
+      log.error('stop took too long', { seconds: stopMs / 1000 })
+      leave(1)
+    }
+    setTimeout(late, stopMs).unref()
+    if (started.daemon) end(started.daemon)
+  }
+  // Before anything else: a signal that nobody handles kills, also while we start.
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+  process.on('SIGHUP', () => {
+    if (started.daemon) void started.daemon.reload()
+    else asked.reload = true
+  })
   // Node would open its debugger, and with it every token, to whoever may send this.
   process.on('SIGUSR1', () => undefined)
-  let stopping = false
-  const stop = (signal: string) => {
-    if (stopping) process.exit(1)
-    stopping = true
-    log.info('stopping', { signal })
-    void daemon.stop().then(() => {
-      log.flush()
-      process.exit(0)
-    })
-  }
-  process.on('SIGTERM', stop).on('SIGINT', stop)
+  const daemon = await startDaemon(options.config, env, daemonLog)
+  started.daemon = daemon
+  if (asked.stop) end(daemon)
+  else if (asked.reload) void daemon.reload()
 }
 
 async function checkConfiguration(options: Common): Promise<void> {
@@ -233,7 +261,7 @@ function controlReply(reply: string): Record<string, unknown> {
 async function socketsFor(options: Common): Promise<string[]> {
   if (options.socket !== undefined) return [options.socket]
   const usual = socketPaths(env)
-  if (env['XOAUTHD_SOCKET'] !== undefined) return usual
+  if ((env['XOAUTHD_SOCKET'] ?? '') !== '') return usual
   try {
     const config = await readConfig(options.config, env)
     return [...config.sockets.filter(({ control }) => control).map(({ path }) => path), ...usual]

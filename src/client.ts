@@ -57,7 +57,12 @@ const deadlineMs = 70_000
 export async function getToken(mailbox: string, options: TokenOptions = {}): Promise<TokenReply> {
   const line = requestLine(mailbox, 'json', options)
   const paths = options.socket === undefined ? socketPaths(process.env) : [options.socket]
-  return JSON.parse(credentialIn(await ask(paths, line))) as TokenReply
+  const reply = credentialIn(await ask(paths, line))
+  try {
+    return JSON.parse(reply) as TokenReply
+  } catch {
+    throw halfAnswer()
+  }
 }
 
 /** The line that asks for a credential in some format, and to be told about a failure. */
@@ -79,7 +84,14 @@ export function credentialIn(reply: string): string {
   if (match) throw new XoauthdError(match[1] ?? '', match[2] ?? '', match[3] ?? '')
   if (reply === '')
     throw new XoauthdError('unavailable', 'the daemon closed the connection without an answer', '')
+  // A failure without its end; no credential begins like that.
+  if (reply.startsWith('ERR ')) throw halfAnswer()
   return reply
+}
+
+/** A daemon that is killed while it answers leaves half of it. */
+function halfAnswer(): XoauthdError {
+  return new XoauthdError('unavailable', 'the daemon broke off its answer', 'ask again')
 }
 
 /** Where the daemon may be, the likeliest first. */

@@ -1,8 +1,8 @@
 /**
  * The configuration file on disk: where it is looked for, and whether it may be trusted.
  *
- * It holds commands, so a file that anybody else can write is refused; it may hold secrets, and then
- * nobody else may read it either.
+ * It holds commands, so a file that anybody else but root owns or can write is refused; it may hold
+ * secrets, and then nobody else may read it either.
  */
 import type { Stats } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -25,6 +25,12 @@ export async function readConfig(
   env: NodeJS.ProcessEnv,
 ): Promise<Config> {
   const { file, text, stats } = await findFile(given, env)
+  const self = process.geteuid?.() ?? stats.uid
+  if (stats.uid !== 0 && stats.uid !== self)
+    throw refusal(
+      file,
+      `belongs to user ${stats.uid}, who is neither root nor this user (${self}), and it may name commands; run as root: chown ${self} ${file}`,
+    )
   const mode = (stats.mode & 0o777).toString(8).padStart(4, '0')
   if ((stats.mode & 0o022) !== 0)
     throw refusal(

@@ -44,7 +44,16 @@ export async function parseConfig(
   const clients = readClients(client, report)
   const accounts = readAccounts(tables, clients, report)
   const names = tables.flatMap(({ table }) => namesOf(table).map(({ name }) => name))
-  const sockets = readSockets(tablesOf('socket', socket, report), names, file, env, report)
+  // An account that is wrong elsewhere may well have the service that a socket names.
+  const complete = accounts.length === tables.length && problems.length === 0
+  const services = complete ? accounts.flatMap((each) => each.services) : undefined
+  const sockets = readSockets(
+    tablesOf('socket', socket, report),
+    { names, services },
+    file,
+    env,
+    report,
+  )
   if (problems.length > 0 || !store || !log) throw await located(problems, text, file)
   const parsed = [accounts, [...clients.values()].map((each) => each.parsed)]
   return {

@@ -86,13 +86,17 @@ async function within<Result>(waitMs: number, work: Promise<Result>): Promise<Re
   }
 }
 
-/** @param limits the accounts and services of a listener; undefined means all */
+/**
+ * @param limits the accounts and services of a listener; undefined means all. The name of an account
+ *   means all of its mailboxes, `*@domain` the mailboxes of that domain and no others.
+ */
 export function createScope(limits: {
   readonly accounts: readonly string[] | undefined
   readonly services: readonly string[] | undefined
 }): Scope {
   const { accounts, services } = limits
-  const names = new Set((accounts ?? []).map(foldCase))
+  const isDomain = (name: string) => wildcardDomain(name) !== undefined
+  const names = new Set((accounts ?? []).filter((name) => !isDomain(name)).map(foldCase))
   const domains = new Set(
     (accounts ?? []).map((name) => foldCase(wildcardDomain(name) ?? '')).filter(Boolean),
   )

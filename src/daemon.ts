@@ -21,7 +21,7 @@ import { describeFailure, type ControlRequest } from './protocol.ts'
 import { createSecretReader } from './secret.ts'
 import type { SocketConfig } from './socket-config.ts'
 import { defaultSocketPath } from './socket-path.ts'
-import { openSocket, type SocketListener, type SocketService } from './socket.ts'
+import { checkInherited, openSocket, type SocketListener, type SocketService } from './socket.ts'
 import { daemonStatus } from './status.ts'
 import { openStore } from './store.ts'
 import { createTransport } from './transport.ts'
@@ -81,18 +81,16 @@ export async function startDaemon(
     return opened
   }
 
-  function shut({ config: { path }, listener }: Opened): Promise<void> {
+  /** Its name is free when this resolves; what is open on it ends among the `closings`. */
+  async function shut({ config: { path }, listener }: Opened): Promise<void> {
     sockets.delete(path)
     // Its descriptor is closed with it, and the number is soon another's.
     inherited.delete(path)
-    const closing = listener
-      .close()
-      .catch((error: unknown) => {
-        log.warn('socket left behind', { socket: path, reason: String(error) })
-      })
-      .finally(() => closings.delete(closing))
+    await listener.leave().catch((error: unknown) => {
+      log.warn('socket left behind', { socket: path, reason: String(error) })
+    })
+    const closing = listener.drain().finally(() => closings.delete(closing))
     closings.add(closing)
-    return closing
   }
 
   function rightsOf(socket: SocketConfig): Pick<SocketService, 'scope' | 'control'> {
@@ -154,9 +152,10 @@ export async function startDaemon(
     const wanted = new Map(next.sockets.map((socket) => [socket.path, socket]))
     for (const opened of [...sockets.values()]) {
       const socket = wanted.get(opened.config.path)
-      if (socket) Object.assign(opened.service, rightsOf(socket))
-      // The request for this very reload may be open on it.
-      else void shut(opened)
+      if (socket) {
+        Object.assign(opened.service, rightsOf(socket))
+        opened.config = socket
+      } else await shut(opened)
     }
     if (next.storePath !== config.storePath)
       log.warn('store not moved', { store: config.storePath, hint: 'restart xoauthd to move it' })
@@ -173,9 +172,13 @@ export async function startDaemon(
     try {
       for (const socket of wanted) {
         const before = sockets.get(socket.path)
-        // The modes of an inherited one are systemd's.
-        if (before && (sameName(before.config, socket) || inherited.has(socket.path))) continue
+        if (before && inherited.has(socket.path)) {
+          await checkInherited(socket)
+          continue
+        }
+        if (before && sameName(before.config, socket)) continue
         if (before) {
+          // The request for this very reload may be open on it, and is not waited for.
           await shut(before)
           undo.push(async () => {
             await open(before.config)
@@ -185,7 +188,10 @@ export async function startDaemon(
         undo.push(() => shut(opened))
       }
     } catch (error) {
-      for (const step of undo.reverse()) await step()
+      for (const step of undo.reverse())
+        await step().catch((reason: unknown) => {
+          log.error('socket not restored', { reason: String(reason) })
+        })
       throw error
     }
   }
@@ -194,7 +200,7 @@ export async function startDaemon(
   try {
     await openSockets(config.sockets)
   } catch (error) {
-    await stop()
+    await stop().catch((reason: unknown) => log.error('stop failed', { reason: String(reason) }))
     throw error
   }
   for (const path of inherited.keys())
@@ -203,7 +209,7 @@ export async function startDaemon(
   log.info('ready', { version, accounts: config.accounts.length, sockets: sockets.size })
 
   async function stop(): Promise<void> {
-    for (const opened of [...sockets.values()]) void shut(opened)
+    await Promise.all([...sockets.values()].map(shut))
     await Promise.all(closings)
     await keeper.close()
     alarm.stop()
@@ -220,7 +226,8 @@ export async function startDaemon(
 }
 
 interface Opened {
-  readonly config: SocketConfig
+  /** Of the last reload that kept it. */
+  config: SocketConfig
   /** Its rights may change with a reload. */
   readonly service: { -readonly [Key in keyof SocketService]: SocketService[Key] }
   readonly listener: SocketListener

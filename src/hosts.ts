@@ -18,6 +18,8 @@ export interface Hosts {
    * @rejects Unavailable when the host got into trouble while we waited
    */
   enter(authority: string, now: () => number): Promise<Leave>
+  /** Whether so many wait for a place that nobody new should join them. */
+  isCrowded(authority: string): boolean
   /** What was planned by a clock that was wrong is due. */
   clockSetBack(nowMs: number): void
 }
@@ -43,11 +45,15 @@ interface OwnTrouble {
   readonly failure: Unavailable
   readonly failures: number
   retryAtMs: number
+  /** Until when the provider asked to be left alone; 0 when it did not. */
+  askedUntilMs: number
   probing: boolean
 }
 
 /** What providers see of us at once, whatever is due. */
 const maxInFlight = 32
+/** What may wait for a place: at a third of a second each, the last one is served within ten or so. */
+const maxQueued = 1_000
 /** A first failure is often a blip: a roaming laptop, a restarted proxy. */
 const firstRetryMs = 5_000
 /** One probe a tick; a little less, so that recovery is seen within one. */
@@ -88,21 +94,28 @@ export function createHosts(options: {
 
   function blame(host: Host, failure: Unavailable, nowMs: number): void {
     const { trouble } = host
-    // Requests that were under way together fail together: that is one failure.
-    if (trouble && nowMs < trouble.retryAtMs) {
-      trouble.retryAtMs = Math.max(trouble.retryAtMs, nowMs + (failure.retryAfterMs ?? 0))
+    const probeMs = probeIntervalMs + probeJitterMs * random()
+    const askedUntilMs = failure.retryAfterMs === undefined ? 0 : nowMs + failure.retryAfterMs
+    // Requests that were under way together fail together: that is one failure. A probe is another,
+    // although a clock that was set back a little says that it is not due yet.
+    if (trouble && nowMs < trouble.retryAtMs && !trouble.probing) {
+      trouble.askedUntilMs = Math.max(trouble.askedUntilMs, askedUntilMs)
+      trouble.retryAtMs = Math.max(
+        trouble.askedUntilMs,
+        Math.min(trouble.retryAtMs, nowMs + probeMs),
+      )
       return
     }
     const failures = (trouble?.failures ?? 0) + 1
-    const backOffMs =
-      failures === 1 ? firstRetryMs * (1 + random()) : probeIntervalMs + probeJitterMs * random()
-    const retryAtMs = nowMs + Math.max(failure.retryAfterMs ?? 0, backOffMs)
-    host.trouble = { failure, failures, retryAtMs, probing: false }
+    const backOffMs = failures === 1 ? firstRetryMs * (1 + random()) : probeMs
+    const retryAtMs = Math.max(askedUntilMs, nowMs + backOffMs)
+    host.trouble = { failure, failures, retryAtMs, askedUntilMs, probing: false }
   }
 
   return {
     trouble: (authority) => hostOf(authority).trouble,
     mayStart,
+    isCrowded: (authority) => hostOf(authority).queue.length > maxQueued,
 
     async enter(authority, now) {
       const host = hostOf(authority)
@@ -125,8 +138,11 @@ export function createHosts(options: {
     },
 
     clockSetBack(nowMs) {
-      for (const { trouble } of hosts.values())
-        if (trouble) trouble.retryAtMs = Math.min(trouble.retryAtMs, nowMs)
+      for (const { trouble } of hosts.values()) {
+        if (!trouble) continue
+        trouble.retryAtMs = Math.min(trouble.retryAtMs, nowMs)
+        trouble.askedUntilMs = Math.min(trouble.askedUntilMs, nowMs)
+      }
     },
   }
 }

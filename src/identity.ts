@@ -4,6 +4,9 @@ import { execFileSync } from 'node:child_process'
 /** uid_t has 32 bits, and chown(2) takes the last value for "leave it". */
 const largestId = 2 ** 32 - 2
 
+/** A directory server that does not answer must not hold up the start for ever. */
+const lookUpTimeoutMs = 5_000
+
 /** @returns the numeric id, or undefined when there is no such group */
 export function groupId(name: string): number | undefined {
   return lookUp('group', name)
@@ -30,6 +33,7 @@ function entry(database: 'group' | 'passwd', key: string): string[] | undefined 
     const line = execFileSync('getent', [database, '--', key], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: lookUpTimeoutMs,
     })
     return line.trim().split(':')
   } catch {

@@ -7,7 +7,7 @@
  */
 import type { Account, Accounts } from './accounts.ts'
 import { wildcardDomain } from './address.ts'
-import { Failure, Misconfigured, SignInNeeded, asFailure } from './errors.ts'
+import { Failure, Misconfigured, SignInNeeded, UnknownAccount, asFailure } from './errors.ts'
 import { createHosts } from './hosts.ts'
 import { createKept, newSlot, slotFor, type Kept } from './kept.ts'
 import type { Log } from './log.ts'
@@ -33,7 +33,7 @@ export interface Keeper {
    * A token for one mailbox and service; at once, and not as a promise, when there is one.
    *
    * @param nowMs the wall clock, epoch ms
-   * @rejects Failure
+   * @throws Failure, or rejects with it
    */
   token(
     account: Account,
@@ -91,9 +91,13 @@ export function createKeeper(options: {
   }
 
   function slotsOf(kept: Kept, mailbox: string): Slot[] {
-    if (wildcardDomain(mailbox) !== undefined) return [...kept.slots.all()]
+    // Somebody mistyped a mailbox once: that is no reason to fail for all others.
+    if (wildcardDomain(mailbox) !== undefined)
+      return [...kept.slots.all()].filter((slot) => !isUnknown(slot))
     const { services } = kept.account
-    return [...new Set(services.map((service) => slotFor(kept, { service, mailbox }, now())))]
+    return [
+      ...new Set(services.map((service) => slotFor(kept, hosts, { service, mailbox }, now()))),
+    ]
   }
 
   /** One attempt of a slot at a time; it never rejects: its outcome is the slot's state. */
@@ -209,6 +213,7 @@ export function createKeeper(options: {
       if (token && !slot.attempt) {
         slot.state = settled(token, random())
         served.add(slot)
+        endWaiting(slot)
       } else if (slot.state.kind === 'stopped') slot.state = deferred(slot.state, now())
     }
     wake(0)
@@ -305,6 +310,10 @@ export function createKeeper(options: {
     kept: () => accounts.values(),
     close,
   }
+}
+
+function isUnknown({ state }: Slot): boolean {
+  return state.kind === 'stopped' && state.failure instanceof UnknownAccount
 }
 
 function isStopped(kept: Kept): boolean {

@@ -1,5 +1,6 @@
 /** What the keeper knows of one account. */
 import type { Account } from './accounts.ts'
+import { Unavailable } from './errors.ts'
 import type { TokenRequest } from './providers/provider.ts'
 import { createSlot, type Slot } from './slot.ts'
 import { createSlotTable, type SlotTable } from './slot-table.ts'
@@ -52,8 +53,28 @@ export function newSlot(kept: Kept, key: string, request: TokenRequest, nowMs: n
   return createSlot(key, request, forcedAtMs, nowMs)
 }
 
-/** The slot that serves a request, made when there is none. */
-export function slotFor(kept: Kept, request: TokenRequest, nowMs: number): Slot {
-  const key = kept.account.provider.tokenKey(request)
-  return kept.slots.get(key) ?? kept.slots.add(newSlot(kept, key, request, nowMs))
+/** What of the hosts matters to a table of slots. */
+interface Crowds {
+  isCrowded(authority: string): boolean
+}
+
+/** By then a good part of those who wait have been served. */
+const crowdedRetryMs = 5_000
+
+/**
+ * The slot that serves a request, made when there is none.
+ *
+ * @throws Unavailable when it would be one too many of a wildcard's: anybody can make up names
+ */
+export function slotFor(kept: Kept, hosts: Crowds, request: TokenRequest, nowMs: number): Slot {
+  const { wildcard, provider } = kept.account
+  const key = provider.tokenKey(request)
+  const present = kept.slots.get(key)
+  if (present) return present
+  if (wildcard && (hosts.isCrowded(provider.authority) || !kept.slots.makeRoom()))
+    throw new Unavailable(`too many tokens are being fetched from ${provider.authority}`, {
+      trouble: 'waiting',
+      retryAfterMs: crowdedRetryMs,
+    })
+  return kept.slots.add(newSlot(kept, key, request, nowMs))
 }

@@ -9,7 +9,7 @@ import { ask } from './client.ts'
 import type { Config } from './config.ts'
 import { Misconfigured, NotAllowed, UnknownAccount } from './errors.ts'
 import { userName } from './identity.ts'
-import type { SignInUi, Surroundings } from './providers/provider.ts'
+import type { Grant, SignInUi, Surroundings } from './providers/provider.ts'
 import { openStore, ownerOf, type Store } from './store.ts'
 
 export interface SignInContext {
@@ -39,29 +39,53 @@ export async function signIn(
   if (!provider.signIn)
     throw new Misconfigured(
       `nobody signs in for ${account.user}: ${account.kind} needs no sign-in`,
-      { hint: `run: xoauthd token ${name}` },
+      { hint: `run: xoauthd token ${name.replace(/^\*(?=@)/, 'NAME')}` },
     )
   const store = await openOwnStore(context.config.storePath, `login ${name}`)
   try {
-    const { grant, warnings } = await provider.signIn(ui, signal)
-    const [service = 'smtp'] = account.services
-    const nowMs = Date.now()
-    const request = { service, mailbox: account.user }
-    const issued = await provider.refresh(grant, request, nowMs, signal)
-    await underLock(store, account, () =>
-      store.replace(account.user, {
-        grant: issued.grant ?? grant,
-        binding: provider.binding,
-        signedInAtMs: nowMs,
-        refreshedAtMs: nowMs,
-        tokens: { [provider.tokenKey(request)]: issued.token },
-      }),
-    )
+    const finishing: SignInUi = {
+      browse: (trip, tripSignal) =>
+        ui.browse(
+          {
+            ...trip,
+            // The page waits for this, so that it says "Signed in" when that is true.
+            async redeem(...answer) {
+              const signedIn = await trip.redeem(...answer)
+              await tryAndStore(signedIn.grant, account, store, tripSignal)
+              return signedIn
+            },
+          },
+          tripSignal,
+        ),
+    }
+    const { warnings } = await provider.signIn(finishing, signal)
     await tellDaemon(account, context)
     return { account, warnings }
   } finally {
     await store.close()
   }
+}
+
+async function tryAndStore(
+  grant: Grant,
+  account: Account,
+  store: Store,
+  signal: AbortSignal,
+): Promise<void> {
+  const { provider } = account
+  const [service = 'smtp'] = account.services
+  const nowMs = Date.now()
+  const request = { service, mailbox: account.user }
+  const issued = await provider.refresh(grant, request, nowMs, signal)
+  await underLock(store, account, () =>
+    store.replace(account.user, {
+      grant: issued.grant ?? grant,
+      binding: provider.binding,
+      signedInAtMs: nowMs,
+      refreshedAtMs: nowMs,
+      tokens: { [provider.tokenKey(request)]: issued.token },
+    }),
+  )
 }
 
 /**

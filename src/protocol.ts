@@ -79,6 +79,8 @@ export function parseRequest(line: string): Request {
   const mailbox = text.slice(space + 1)
   if (!isAddress(mailbox) || mailbox.includes('\ufffd'))
     return malformed(read, 'the mailbox is no address')
+  // RFC 5322 allows it, but here it is the name of an account, and no mailbox.
+  if (mailbox.startsWith('*@')) return malformed(read, 'a wildcard is no mailbox')
   const service = verb.toLowerCase()
   return {
     kind: 'credential',

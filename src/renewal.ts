@@ -141,7 +141,12 @@ export function createRenewal(options: {
     renew,
 
     async look({ account, grant }) {
-      const found = await store.read(account.user)
+      let before, found
+      do {
+        before = grant.version
+        found = await store.read(account.user)
+        // What a refresh of ours wrote meanwhile may be newer than what was read.
+      } while (grant.version !== before)
       const changed = recognize(grant, found)
       if (found?.stored.binding !== account.provider.binding)
         throw signInFirst(account, found?.stored)

@@ -134,6 +134,22 @@ export function parseHostPort(value: string): { host: string; port: number } | u
   return host !== undefined && port <= 65535 ? { host, port } : undefined
 }
 
+/** {@link hostPort} where nobody but this very machine can connect. */
+export const loopbackHostPort = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.check(
+      isLoopbackHostPort,
+      'must be "host:port" on this very machine: localhost, 127.x.x.x or [::1], e.g. "127.0.0.1:8025"',
+    ),
+    v.description(about),
+  )
+
+function isLoopbackHostPort(value: string): boolean {
+  const host = parseHostPort(value)?.host
+  return host !== undefined && isLoopback(host.includes(':') ? `[${host}]` : host)
+}
+
 /** A server's address: https, or plain http where it is this very machine. */
 export const endpoint = (about: string) =>
   v.pipe(v.string(), v.check(isSafeEndpoint, endpointRule), v.description(about))
@@ -153,13 +169,13 @@ export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname)
 }
 
-/** Where the browser is sent back to: any URL, since a registration may name one that we cannot hear. */
+/** Where the browser is sent back to: any web page, since a registration may name one that we cannot hear. */
 export const redirect = (about: string) =>
   v.pipe(
     v.string(),
     v.check(
-      (value) => URL.canParse(value) && new URL(value).hash === '',
-      'must be a URL without a fragment, as the client registration has it',
+      (value) => /^https?:\/\//i.test(value) && URL.canParse(value) && new URL(value).hash === '',
+      'must be an http:// or https:// URL without a fragment, as the client registration has it',
     ),
     v.description(about),
   )

@@ -11,7 +11,7 @@ import { open } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { Failure, Misconfigured, Unavailable, oneLine } from './errors.ts'
+import { Failure, Misconfigured, Unavailable } from './errors.ts'
 
 export type Secret =
   | { readonly kind: 'inline'; readonly value: string }
@@ -216,11 +216,9 @@ function commandFailure(program: string, error: ExecFileException, timeoutMs: nu
       `the command ${JSON.stringify(program)} printed no secret within ${timeoutMs / 1000} s`,
       { hint: 'run it by hand; it may be waiting for a passphrase' },
     )
-  const lastLine = oneLine((error.stderr ?? '').trim().split('\n').at(-1) ?? '').slice(0, 200)
+  // What it wrote to stderr stays unread: `set -x` and the like print secrets there.
   const why =
-    error.code === 'ENOENT'
-      ? 'is not installed'
-      : `failed (${error.code ?? error.signal ?? ''})${lastLine === '' ? '' : `: ${lastLine}`}`
+    error.code === 'ENOENT' ? 'is not installed' : `failed (${error.code ?? error.signal ?? ''})`
   return new Misconfigured(`the command ${JSON.stringify(program)} ${why}`, {
     hint: 'run it by hand as the user of xoauthd, then run: xoauthd reload',
   })

@@ -11,8 +11,8 @@ import type { Token, TokenRequest } from './providers/provider.ts'
 import {
   dueAtMs,
   forceFloorMs,
+  forceWait,
   lifetimeMs,
-  mayForce,
   nextAttempt,
   remainingMs,
   type Slot,
@@ -58,7 +58,10 @@ export function createServing(options: {
     if (!slot.attempt) planFor(kept, slot, wanted, nowMs)
     await (slot.attempt ?? nextAttempt(slot))
     const fresh = slot.state.token
-    if (fresh && fresh !== current && isUsable(slot, fresh, wanted.minMs, now())) return fresh
+    if (fresh && fresh !== current) {
+      if (isUsable(slot, fresh, wanted.minMs, now())) return fresh
+      checkMin(fresh, wanted)
+    }
     throw failureOf(kept, slot, undefined)
   }
 
@@ -71,25 +74,16 @@ export function createServing(options: {
     const retryAtMs = 'failure' in state ? state.retryAtMs : 0
     const startsAtMs = Math.max(nowMs, retryAtMs, hosts.trouble(authority)?.retryAtMs ?? 0)
     if (startsAtMs > wanted.untilMs) throw failureOf(kept, slot, startsAtMs - nowMs)
-    // Others who wait have paid for the refresh that is to come.
-    if (state.kind === 'live' && dueAtMs(slot) > nowMs && remainingMs(state.token, nowMs) > 0)
-      force(slot, state.token, wanted, nowMs)
+    if (state.kind === 'live' && isForced(slot, nowMs)) force(slot, state.token, wanted, nowMs)
     if (startsAtMs > nowMs) wake(startsAtMs - nowMs)
     else if (hosts.mayStart(authority, nowMs)) void start(kept, slot)
   }
 
   /** A living token is not good enough for this client: only so often may that cost a request. */
   function force(slot: Slot, current: Token, wanted: Wanted, nowMs: number): void {
-    const lifeMs = lifetimeMs(current)
-    if (wanted.minMs !== undefined && wanted.minMs >= lifeMs)
-      throw new Unavailable(
-        `min is ${wanted.minMs / 1000} s, and a fresh token lives ${Math.floor(lifeMs / 1000)} s`,
-      )
-    if (!mayForce(slot, nowMs))
-      throw new Unavailable(
-        'a new token was fetched only just now, and no newer one is to be had',
-        { retryAfterMs: forceFloorMs },
-      )
+    checkMin(current, wanted)
+    const { reason, waitMs } = forceWait(slot, nowMs)
+    if (waitMs > 0) throw new Unavailable(reason, { retryAfterMs: waitMs })
     slot.forcedAtMs.push(nowMs)
   }
 
@@ -108,14 +102,33 @@ export function createServing(options: {
   }
 
   return (kept, request, wanted, nowMs) => {
-    const slot = slotFor(kept, request, nowMs)
+    const slot = slotFor(kept, hosts, request, nowMs)
     slot.askedAtMs = nowMs
     const current = slot.state.token
-    if (wanted.refused && current && nowMs - current.obtainedAtMs >= forceFloorMs)
+    const refused =
+      wanted.refused && current !== undefined && nowMs - current.obtainedAtMs >= forceFloorMs
+    // While no other may be fetched it stays good for all who do not complain.
+    if (refused && (!isForced(slot, nowMs) || forceWait(slot, nowMs).waitMs === 0))
       slot.refusedValue = current.value
-    if (current && isUsable(slot, current, wanted.minMs, nowMs)) return current
+    if (current && !refused && isUsable(slot, current, wanted.minMs, nowMs)) return current
     return fetchFor(kept, slot, wanted, nowMs)
   }
+}
+
+/** @returns whether a refresh would be for this client alone; who else waits has paid for it */
+function isForced(slot: Slot, nowMs: number): boolean {
+  const { state, attempt } = slot
+  if (attempt || state.kind !== 'live') return false
+  return dueAtMs(slot) > nowMs && remainingMs(state.token, nowMs) > 0
+}
+
+/** @throws Unavailable when no token lives as long as the client wants */
+function checkMin(fresh: Token, { minMs }: Wanted): void {
+  const lifeMs = lifetimeMs(fresh)
+  if (minMs !== undefined && minMs >= lifeMs)
+    throw new Unavailable(
+      `min is ${minMs / 1000} s, and a fresh token lives ${Math.floor(lifeMs / 1000)} s`,
+    )
 }
 
 function isUsable(slot: Slot, token: Token, minMs: number | undefined, nowMs: number): boolean {

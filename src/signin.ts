@@ -10,7 +10,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { asFailure, Misconfigured, Unavailable } from './errors.ts'
-import type { BrowserTrip, SignInUi } from './providers/provider.ts'
+import type { BrowserTrip, SignedIn, SignInUi } from './providers/provider.ts'
 import { isLoopback, parseHostPort } from './schema.ts'
 import { signInPage, type Outcome } from './signin-page.ts'
 
@@ -62,12 +62,12 @@ export function createSignInUi(person: Person): SignInUi {
   }
 }
 
-async function redeem<Result>(
-  trip: BrowserTrip<Result>,
+async function redeem(
+  trip: BrowserTrip,
   arrival: Arrival,
   redirectUri: string,
   signal: AbortSignal,
-): Promise<Result> {
+): Promise<SignedIn> {
   try {
     const result = await trip.redeem(arrival.parameters, redirectUri, signal)
     arrival.tell({
@@ -184,7 +184,7 @@ async function readPasted(
 
 /** `localhost` may mean either family, and the browser chooses; a plain address means itself. */
 async function openDoors(
-  trip: BrowserTrip<unknown>,
+  trip: BrowserTrip,
   take: (parameters: URLSearchParams, response: ServerResponse) => void,
 ): Promise<Door[]> {
   const redirect = new URL(trip.redirectUri)

@@ -94,12 +94,22 @@ export function refreshAtMs(token: Token, random: number): number {
   return Math.max(token.expiresAtMs - leftMs, token.obtainedAtMs + shortestIntervalMs)
 }
 
-/** @returns whether a client may cost the provider a request although a living token is there */
-export function mayForce(slot: Slot, nowMs: number): boolean {
-  const lastMs = slot.state.token?.obtainedAtMs ?? 0
+/** @returns in how long a client may cost the provider a request although a living token is there */
+export function forceWait(slot: Slot, nowMs: number): { readonly reason: string; waitMs: number } {
+  const floorMs = (slot.state.token?.obtainedAtMs ?? 0) + forceFloorMs - nowMs
   const recent = slot.forcedAtMs.filter((atMs) => Math.abs(nowMs - atMs) < forceWindowMs)
   slot.forcedAtMs.splice(0, slot.forcedAtMs.length, ...recent)
-  return nowMs - lastMs >= forceFloorMs && recent.length < forceLimit
+  const first = recent.sort((a, b) => a - b).at(-forceLimit)
+  const windowMs = first === undefined ? 0 : first + forceWindowMs - nowMs
+  return windowMs > floorMs
+    ? {
+        reason: `clients had ${forceLimit} new tokens fetched within ${forceWindowMs / 60_000} minutes, which is the most`,
+        waitMs: windowMs,
+      }
+    : {
+        reason: 'a new token was fetched only just now, and no newer one is to be had',
+        waitMs: Math.max(0, floorMs),
+      }
 }
 
 /** The slot's state after a refresh brought a token. */

@@ -9,10 +9,18 @@ import { matches } from './address.ts'
 import { socketEntries } from './config-schema.ts'
 import { groupId, userId } from './identity.ts'
 import { keyName, type KeyPath } from './locate.ts'
-import { checkTable, type Placed, type Report, type Table } from './schema-check.ts'
+import { checkTable, suggestion, type Placed, type Report, type Table } from './schema-check.ts'
 import type { Output } from './schema.ts'
 import { expandPath } from './secret.ts'
 import { defaultSocketPath } from './socket-path.ts'
+
+/** What the accounts offer. */
+export interface Served {
+  /** Of accounts and their mailboxes. */
+  readonly names: readonly string[]
+  /** Undefined where they are not all known. */
+  readonly services: readonly string[] | undefined
+}
 
 export interface SocketConfig {
   readonly path: string
@@ -41,7 +49,7 @@ type Complain = (key: string | readonly [string, number], message: string) => vo
  */
 export function readSockets(
   tables: readonly Placed[],
-  names: readonly string[],
+  { names, services }: Served,
   file: string,
   env: NodeJS.ProcessEnv,
   report: Report,
@@ -66,6 +74,14 @@ export function readSockets(
           `names ${pattern}, which no [[account]] serves; correct it, or add it to the mailboxes of one`,
         )
     })
+    if (services)
+      entry.services?.forEach((service, index) => {
+        if (!services.includes(service))
+          complain(
+            ['services', index],
+            `names "${service}", which no [[account]] has; ${suggestion(service, services) ?? 'remove it'}`,
+          )
+      })
     return resolved(entry, path, path === usual, complain)
   })
   if (sockets.some(({ control }) => control)) return sockets

@@ -7,11 +7,12 @@
  * writes zero bytes. A warm answer makes no function of its own on its way: that took longer than the
  * rest of it.
  */
+import { stat } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Audit } from './audit.ts'
-import { bindSocket } from './bind.ts'
+import { bindSocket, cannotOpen } from './bind.ts'
 import type { Credentials, Scope } from './credentials.ts'
-import { asFailure } from './errors.ts'
+import { Misconfigured, asFailure } from './errors.ts'
 import type { Log } from './log.ts'
 import {
   failureReply,
@@ -26,8 +27,10 @@ import type { SocketConfig } from './socket-config.ts'
 
 export interface SocketListener {
   readonly path: string
-  /** Takes the name away, stops accepting, and lets open requests end. */
-  close(): Promise<void>
+  /** Takes the name away and stops accepting; both are done when this resolves. */
+  leave(): Promise<void>
+  /** After {@link leave}: lets open requests end, for a while. */
+  drain(): Promise<void>
 }
 
 export interface SocketService {
@@ -45,6 +48,11 @@ const usualStallMs = 10_000
 const closeMs = 5_000
 /** Listening again sets systemd's backlog anew; the kernel caps it at net.core.somaxconn. */
 const inheritedBacklog = 65_535
+/**
+ * Four times the backlog that the kernel allows today, and all the same a bound on the memory and the
+ * descriptors that the clients of one socket can take; who comes beyond it is hung up on.
+ */
+const maxConnections = 16_384
 
 /**
  * Opens one socket.
@@ -62,31 +70,68 @@ export async function openSocket(
   const open = createPlaces()
   const listener = { path: config.path, service, stallMs, open }
   const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, listener))
+  server.maxConnections = maxConnections
   let takeAway: () => Promise<void> = async () => {}
   if (inherited === undefined) takeAway = await bindSocket(server, config)
-  else server.listen({ fd: inherited }, inheritedBacklog)
+  else {
+    await checkInherited(config)
+    await listenOn(server, inherited, config.path)
+  }
   server.on('error', (error) => {
     service.log.error('socket', { socket: config.path, reason: error.message })
   })
+  let closed: Promise<void> | undefined
   return {
     path: config.path,
-    async close() {
-      await takeAway()
-      await closeServer(server, open.taken())
+    async leave() {
+      try {
+        await takeAway()
+      } finally {
+        closed = new Promise((resolve) => server.close(() => resolve()))
+        // Those that have not asked anything yet are not waited for.
+        for (const socket of open.taken()) if (socket.bytesRead === 0) socket.destroy()
+      }
+    },
+    async drain() {
+      const deadline = setTimeout(() => {
+        for (const socket of open.taken()) socket.destroy()
+      }, closeMs)
+      await closed
+      clearTimeout(deadline)
     },
   }
 }
 
-/** Stops accepting and lets open requests end, for a while. */
-export async function closeServer(server: Server, open: readonly Socket[]): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  const deadline = setTimeout(() => {
-    for (const socket of open) socket.destroy()
-  }, closeMs)
-  // Those that have not asked anything yet are not waited for.
-  for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
-  await closed
-  clearTimeout(deadline)
+/**
+ * The mode of an inherited socket is systemd's, but who it lets in is ours to know.
+ *
+ * @rejects Misconfigured when it is open to more than the configuration says
+ */
+export async function checkInherited({ path, mode }: SocketConfig): Promise<void> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw cannotOpen(path, error, 'restart its .socket unit')
+  })
+  if ((found.mode & 0o777 & ~mode) !== 0)
+    throw new Misconfigured(
+      `the socket ${path} of systemd has the mode ${octal(found.mode)}, and its [[socket]] says ${octal(mode)}`,
+      { hint: `write SocketMode=${octal(mode)} in the .socket unit` },
+    )
+}
+
+function octal(mode: number): string {
+  return (mode & 0o777).toString(8).padStart(4, '0')
+}
+
+async function listenOn(server: Server, fd: number, path: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ fd }, inheritedBacklog, () => {
+      server.removeListener('error', reject)
+      resolve()
+    })
+  }).catch((error: unknown) => {
+    throw cannotOpen(path, error, 'restart its .socket unit')
+  })
 }
 
 /** What the connections of a socket have in common. */
@@ -157,6 +202,8 @@ function reply(connection: Connection, line: string): void {
   }
   clearTimeout(connection.stalled)
   void text.then((fetched) => {
+    // Its timer would never be cleared.
+    if (socket.destroyed) return
     connection.stalled = setTimeout(cut, listener.stallMs, socket)
     socket.end(fetched)
   })

@@ -7,7 +7,7 @@
  * address can escape from. Nothing here knows what a grant is.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { chmod, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { foldCase } from './address.ts'
 import { Held, lock, openFolder, type Release } from './claim.ts'
@@ -51,7 +51,11 @@ export interface Store {
    * @rejects Unavailable when the disk does not take it
    */
   replace(account: string, stored: StoredGrant): Promise<Version>
-  /** @returns whether there was a grant */
+  /**
+   * Removes a grant, and what was kept aside of the account: it may hold one as well.
+   *
+   * @returns whether there was anything
+   */
   forget(account: string): Promise<boolean>
   /**
    * Makes the caller the only one, in any process, who refreshes or replaces this grant.
@@ -103,20 +107,21 @@ export async function openStore(path: string): Promise<Store> {
       try {
         await read(account)
       } catch {
-        await keepAside(file(account))
+        await keepAside(path, file(account))
       }
       return put(account, stored)
     },
 
     async forget(account) {
+      const present = await namesFrom(path, file(account))
+      const ours = present.filter((name) => name === file(account) || isAside(name, file(account)))
       try {
-        await unlink(file(account))
-        await syncFolder(path)
+        for (const name of ours) await rm(name, { force: true })
+        if (ours.length > 0) await syncFolder(path)
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
         throw diskTrouble(error, file(account))
       }
-      return true
+      return ours.length > 0
     },
 
     async lock(account, signal) {
@@ -256,9 +261,26 @@ function damaged(path: string): Misconfigured {
   })
 }
 
-/** What we cannot read we do not destroy. */
-async function keepAside(path: string): Promise<void> {
-  const aside = `${path}.broken`
+/** What was kept aside of a file: `….broken`, `….broken.2` and so on. */
+function isAside(name: string, path: string): boolean {
+  return name.startsWith(`${path}.broken`)
+}
+
+/** @returns the paths in a folder that begin with one */
+async function namesFrom(folder: string, path: string): Promise<string[]> {
+  try {
+    const names = await readdir(folder)
+    return names.map((name) => join(folder, name)).filter((name) => name.startsWith(path))
+  } catch (error) {
+    throw diskTrouble(error, path)
+  }
+}
+
+/** What we cannot read we do not destroy, nor what was kept aside before. */
+async function keepAside(folder: string, path: string): Promise<void> {
+  const present = await namesFrom(folder, path)
+  let aside = `${path}.broken`
+  for (let count = 2; present.includes(aside); count++) aside = `${path}.broken.${count}`
   try {
     await rename(path, aside)
     await chmod(aside, 0o600)

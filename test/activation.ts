@@ -1,11 +1,18 @@
 /** systemd listens for the daemon: its sockets are told apart by path, and outlive it. */
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { inheritedSockets } from '../src/activation.ts'
+import { createAudit } from '../src/audit.ts'
+import { listen } from '../src/claim.ts'
+import { createScope } from '../src/credentials.ts'
+import { createLog } from '../src/log.ts'
+import { openSocket } from '../src/socket.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
 import { createHome, start } from './fixtures/daemon.ts'
 import { locate, needs } from './fixtures/installed.ts'
+import { makeTemporary } from './fixtures/keeper-place.ts'
 import { send } from './fixtures/raw-client.ts'
 import { xoauth2 } from './fixtures/scripted-socket.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
@@ -30,6 +37,8 @@ accounts = ["${me}"]\nservices = ["smtp"]\n`)
   const daemon = start(home, ['serve'], { via })
   t.teardown(() => daemon.stop())
   await daemon.said(/Listening on \S+mail/)
+  // As SocketMode=0600 does; the daemon starts when the first client comes.
+  chmodSync(mail, 0o600)
   t.equal(await send(mail, `SMTP ${me}`), xoauth2(me, 'kept'), 'who comes first is not lost')
   await daemon.said(/^warn socket not configured socket=\S+\/odd hint=/m)
   t.equal(await send(home.socket, `SMTP ${me}`), xoauth2(me, 'kept'), 'the rest it opens itself')
@@ -38,8 +47,38 @@ accounts = ["${me}"]\nservices = ["smtp"]\n`)
   home.configure(`${accountAt(server, me)}\n[[socket]]\npath = "${mail}"\n`)
   t.match(await send(home.socket, 'RELOAD'), /^\{"reloaded":/)
   t.equal(await send(mail, `SMTP ${me}`), xoauth2(me, 'kept'))
+  chmodSync(mail, 0o660)
+  t.match(await send(home.socket, 'RELOAD'), /^\{"error":"misconfigured".* has the mode 0660, /)
   t.equal(await daemon.stop(), 0)
   t.ok(existsSync(mail))
+})
+
+void t.test('an inherited socket that cannot be used', async (t) => {
+  const path = join(makeTemporary(t), 'here')
+  const everything = { accounts: undefined, services: undefined }
+  const config = { path, mode: 0o600, gid: undefined, uid: undefined, control: true, ...everything }
+  const service = {
+    credentials: { get: () => Promise.reject(new Error('not asked')) },
+    scope: createScope(everything),
+    audit: createAudit(() => undefined, false),
+    log: createLog('error'),
+    now: Date.now,
+    control: undefined,
+  }
+  await t.rejects(openSocket(config, service, 999), { code: 'misconfigured', message: /ENOENT/ })
+  const server = createServer()
+  await listen(server, path)
+  t.teardown(() => server.close())
+  await t.rejects(openSocket(config, service, 999), {
+    code: 'misconfigured',
+    message: /^the socket \S+ cannot be opened \(E\w+\)$/,
+  })
+  chmodSync(path, 0o666)
+  await t.rejects(openSocket(config, service, 999), {
+    code: 'misconfigured',
+    message: `the socket ${path} of systemd has the mode 0666, and its [[socket]] says 0600`,
+    hint: 'write SocketMode=0600 in the .socket unit',
+  })
 })
 
 void t.test('descriptors that are not for us', (t) => {

@@ -2,6 +2,7 @@
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { getToken } from '../src/client.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
 import { createHome, run, startDaemonProcess, type Finished } from './fixtures/daemon.ts'
 import { send } from './fixtures/raw-client.ts'
@@ -123,8 +124,8 @@ void t.test('status', async (t) => {
   const lines = table.stdout.split('\n')
   t.match(lines[0], /^ACCOUNT +STATE +TOKEN +REFRESHED +SIGNED IN$/)
   t.match(lines[1], /^stranger@issuer\.example +sign-in-needed +- +- +-$/, 'the worst comes first')
-  t.match(lines[2], /^broken@issuer\.example +misconfigured +- +- +10 min ago$/)
-  t.match(lines[3], /^me@issuer\.example +fresh +\d+ min left +\d+ s ago +10 min ago$/)
+  t.match(lines[2], /^broken@issuer\.example +misconfigured +- +- +1\d min ago$/)
+  t.match(lines[3], /^me@issuer\.example +fresh +\d+ min left +\d+ s ago +1\d min ago$/)
   t.match(
     table.stdout,
     `\n\n${stranger}: nobody has signed in for ${stranger}\n  hint: run: xoauthd`,
@@ -170,15 +171,31 @@ void t.test('refresh and reload', async (t) => {
   home.configure(configuration)
 })
 
+void t.test('an empty XOAUTHD_SOCKET counts as none', async (t) => {
+  const own = createHome(`${accountAt(server, me)}\n[[socket]]\npath = "own"\ncontrol = true\n`)
+  const theirs = await startDaemonProcess(own)
+  t.teardown(async () => {
+    await theirs.stop()
+    own.remove()
+  })
+  t.match(await run(own, ['status'], { env: { XOAUTHD_SOCKET: '' } }), { code: 0, stderr: '' })
+})
+
 void t.test('a daemon that does not do its part', async (t) => {
   const path = join(home.path, 'odd')
   const answers = ['{"version":', '', 'ERR unavailable only a reason\n']
+  answers.push('ERR unavail', '{"mailbox":"m', 'ERR unavail')
   const odd = await startScriptedSocket(path, () => answers.shift())
   t.teardown(() => odd.close())
   const asked = (...args: string[]) => run(home, args, { env: { XOAUTHD_SOCKET: path } })
   t.match(await asked('status'), failure(75, /the daemon broke off in its answer/, /ask again/))
   t.match(await asked('token', me), failure(75, /the daemon closed the connection .*/))
   t.match(await asked('token', me), failure(75, /only a reason/))
+  t.match(await asked('token', me), failure(75, /the daemon broke off its answer/, /ask again/))
+  const halves = { socket: path }
+  const broken = { code: 'unavailable', message: 'the daemon broke off its answer' }
+  await t.rejects(getToken(me, halves), broken)
+  await t.rejects(getToken(me, halves), broken)
 })
 
 void t.test('serve --check', async (t) => {

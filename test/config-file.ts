@@ -1,6 +1,5 @@
 /** The configuration on disk: which file is taken, whether it is trusted, and where the store is. */
 import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { readConfig } from '../src/config-file.ts'
@@ -58,7 +57,13 @@ void t.test('no file', async (t) => {
   await refused(undefined, { HOME: home }, both)
   write('.config', 0o600, 'a file where a folder should be')
   await refused(undefined, { HOME: home }, both)
-  await refused(undefined, { HOME: 'relative' }, both.replace(home, homedir()))
+  // Node's idea of the home, which is not to be that of whoever runs this test.
+  const before = process.env['HOME']
+  t.teardown(() => {
+    process.env['HOME'] = before
+  })
+  process.env['HOME'] = home
+  await refused(undefined, { HOME: 'relative' }, both)
   const named = join(home, 'named.toml')
   const message = `${named}: does not exist; examples/config.toml shows what goes in`
   await refused(named, {}, message)
@@ -98,6 +103,22 @@ void t.test('a file that others can write', async (t) => {
   }
   t.ok(await readConfig(write('config.toml', 0o644), {}), 'others may read what holds no secret')
 })
+
+void t.test(
+  'a file of somebody else',
+  { skip: process.getuid?.() !== 0 && 'only root can give it away' },
+  async (t) => {
+    const { home, write, refused } = place(t)
+    const path = write('config.toml', 0o644, 'not even read')
+    chownSync(path, 54321, 0)
+    await refused(
+      path,
+      {},
+      `${path}: belongs to user 54321, who is neither root nor this user (0), and it may name commands; run as root: chown 0 ${path}`,
+    )
+    t.ok(await readConfig(write('root.toml', 0o644), { HOME: home }))
+  },
+)
 
 void t.test('a file with a secret', async (t) => {
   const { write, refused } = place(t)

@@ -43,8 +43,14 @@ void t.test('values of a wrong type', async (t) => {
   await says(t, `${google}max_mailboxes = 0`, ['6: account[1].max_mailboxes must be at least 1'])
   await says(t, `${google}hosts = { smtp = "smtp.gmail.com" }\nlisten = "host:65536"`, [
     '6: account[1].hosts.smtp must be "host:port", e.g. "127.0.0.1:8025"',
-    '7: account[1].listen must be "host:port", e.g. "127.0.0.1:8025"',
+    '7: account[1].listen must be "host:port" on this very machine: localhost, 127.x.x.x or [::1], e.g. "127.0.0.1:8025"',
   ])
+  for (const host of ['0.0.0.0', '[::]', '192.0.2.1', 'mail.example'])
+    await says(t, `${google}listen = "${host}:8080"`, [
+      '6: account[1].listen must be "host:port" on this very machine: localhost, 127.x.x.x or [::1], e.g. "127.0.0.1:8025"',
+    ])
+  for (const host of ['localhost', '127.1.2.3', '[::1]'])
+    t.same(await problemsOf(`${google}listen = "${host}:8080"`), [], host)
 })
 
 void t.test('addresses of servers', async (t) => {
@@ -63,9 +69,9 @@ void t.test('addresses of servers', async (t) => {
       [`6: account[1].token_endpoint ${rule}`],
       url,
     )
-  for (const uri of ['nowhere', 'http://127.0.0.1/#x'])
+  for (const uri of ['nowhere', 'http://127.0.0.1/#x', 'javascript:alert(1)', 'app:/back'])
     await says(t, `${google}redirect_uri = "${uri}"`, [
-      '6: account[1].redirect_uri must be a URL without a fragment, as the client registration has it',
+      '6: account[1].redirect_uri must be an http:// or https:// URL without a fragment, as the client registration has it',
     ])
 })
 

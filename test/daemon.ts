@@ -2,7 +2,8 @@
  * The daemon's life: it takes up a changed file without losing a token, keeps what it has when the file
  * is broken, sees sign-ins of other processes, and starts again from whatever a kill has left.
  */
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
@@ -123,6 +124,54 @@ void t.test('a control socket that a reload takes away answers the request for i
   daemon.child.kill('SIGUSR1')
   t.equal(await daemon.stop(), 0)
   t.notMatch(daemon.stderr(), /Debugger/)
+})
+
+void t.test('a reload waits for no open request', async (t) => {
+  const world = await createWorld(t)
+  const { server, home } = world
+  const path = join(home.path, 'one')
+  const control = (more = '') =>
+    home.configure(`${accountAt(server, me)}\n[[socket]]\npath = "one"\n${more}\ncontrol = true\n`)
+  control()
+  await signIn(world, me, 'kept')
+  const daemon = await started(t, home)
+  const resume = server.hold('token')
+  const asked = server.nextRequest('token')
+  const answer = send(path, `SMTP,token,min=3500,wait=60 ${me}`)
+  await asked
+  // The same for everybody, but not the same words.
+  control(`owner = "${userInfo().username}"`)
+  const { ino } = statSync(path)
+  const beganAt = performance.now()
+  t.same(JSON.parse(await send(path, 'RELOAD')), { reloaded: home.configFile })
+  t.not(statSync(path).ino, ino, 'there is another')
+  t.match(JSON.parse(await send(path, 'STATUS')), { sockets: [path] })
+  t.ok(performance.now() - beganAt < 3000, 'neither for that one nor for itself')
+  resume()
+  t.ok(server.accept(await answer, me), 'and what was open is answered')
+  t.equal(await daemon.stop(), 0)
+})
+
+void t.test('a reload is undone as far as it can be', async (t) => {
+  const { server, home } = await createWorld(t)
+  const folder = join(home.path, 'folder')
+  mkdirSync(folder)
+  const sockets = (mode: string) =>
+    home.configure(
+      ['good', 'folder/bad'].reduce(
+        (text, path) => `${text}\n[[socket]]\npath = "${path}"\nmode = "${mode}"\n`,
+        accountAt(server, me, ''),
+      ),
+    )
+  sockets('0600')
+  const daemon = await started(t, home)
+  sockets('0400')
+  rmSync(folder, { recursive: true })
+  await reload(
+    daemon,
+    /error socket not restored [^]*error reload failed reason="the socket \S+bad cannot be opened \(ENOENT\)"\nwarn configuration kept/,
+  )
+  t.equal(statSync(join(home.path, 'good')).mode & 0o777, 0o600)
 })
 
 void t.test('sign-ins of other processes', async (t) => {

@@ -60,6 +60,25 @@ void t.test('a probe that never asked leaves it to the next', async (t) => {
   ;(await create().enter(0))('unasked', 0)
 })
 
+void t.test('a clock that is set back a little while one probes', async (t) => {
+  const { hosts, enter } = create()
+  ;(await enter(0))(down(), 0)
+  const probe = await enter(5_000)
+  probe(down(), 4_000)
+  t.match(hosts.trouble(host), { retryAtMs: 33_000 }, 'a failure like any other')
+  t.ok(hosts.mayStart(host, 33_000), 'and the next one may probe')
+})
+
+void t.test('only a Retry-After makes the next probe later than a tick', async (t) => {
+  const { hosts, enter } = create()
+  const leaves = await Promise.all([enter(100_000), enter(100_000), enter(100_000)])
+  leaves[0](down(), 100_000)
+  leaves[1](down(), 50_000)
+  t.match(hosts.trouble(host), { retryAtMs: 79_000 }, 'the clock was wrong')
+  leaves[2](down(3_600_000), 50_000)
+  t.match(hosts.trouble(host), { retryAtMs: 3_650_000 })
+})
+
 void t.test('Retry-After', async (t) => {
   const { hosts, enter } = create()
   const [first, second] = await Promise.all([enter(0), enter(0)])

@@ -145,6 +145,55 @@ void t.test('a sign-in is found without being told', async (t) => {
   t.equal(await place.ask(account, { service: 'imap' }), 't1')
 })
 
+void t.test('who waits is served what a sign-in brought along', async (t) => {
+  const place = await createPlace(t)
+  await place.store.replace(user, grantOf('g0'))
+  const provider = createSignedIn({
+    answer: failing(new Unavailable('down', { trouble: 'network' })),
+  })
+  const account = accountOf(user, provider)
+  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  await place.quiet()
+  const answer = place.ask(account, { waitMs: 60_000 })
+  await place.store.replace(user, grantOf('g1', { '': tokenOf('brought along', place.nowMs) }))
+  await place.keeper.refresh(account, user)
+  t.equal(await answer, 'brought along')
+  place.tick(30_000)
+  await place.quiet()
+  t.equal(provider.asked.length, 1, 'and nothing is fetched for who waits no more')
+})
+
+void t.test('a read that began before a write is not believed after it', async (t) => {
+  const hold: { reads: boolean; go: () => void } = { reads: false, go: () => {} }
+  const place = await createPlace(t, (store) => ({
+    ...store,
+    read: async (name) => {
+      const found = await store.read(name)
+      if (hold.reads) {
+        hold.reads = false
+        await new Promise<void>((resolve) => (hold.go = resolve))
+      }
+      return found
+    },
+  }))
+  await place.store.replace(user, grantOf('g0'))
+  const provider = createSignedIn({ answer: rotating })
+  const account = accountOf(user, provider)
+  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  await place.quiet()
+  place.nowMs += 60_000
+  hold.reads = true
+  const refreshed = place.keeper.refresh(account, user)
+  await until(() => !hold.reads)
+  t.equal(await place.ask(account, { refused: true }), 't2')
+  await place.quiet()
+  hold.go()
+  await refreshed
+  const [kept] = place.keeper.kept()
+  t.equal(kept?.grant.version, (await place.store.read(user))?.version)
+  t.equal(await place.ask(account), 't3')
+})
+
 void t.test('a sign-out is seen, with the provider out of reach', async (t) => {
   const place = await createPlace(t)
   await place.store.replace(user, grantOf('g0'))

@@ -144,7 +144,7 @@ void t.test('min', async (t) => {
     message: 'min is 3600 s, and a fresh token lives 3600 s',
   })
   place.nowMs += 29_000
-  t.match(await place.refusal(account, { minMs: hourMs - 1_000 }), { retryAfterMs: 30_000 })
+  t.match(await place.refusal(account, { minMs: hourMs - 1_000 }), { retryAfterMs: 1_000 })
   t.equal(provider.asked.length, 2, 'neither costs a request')
 })
 
@@ -155,7 +155,10 @@ void t.test('min for a first token', async (t) => {
   await place.keeper.adopt(accountsOf([account]), place.nowMs)
   const mailbox = 'a@example.com'
   const refusal = await place.refusal(account, { mailbox, minMs: 2 * hourMs })
-  t.match(refusal, { code: 'unavailable', message: 'no token that fits could be had' })
+  t.match(refusal, {
+    code: 'unavailable',
+    message: 'min is 7200 s, and a fresh token lives 3600 s',
+  })
   t.equal(provider.asked.length, 1)
 })
 
@@ -197,6 +200,17 @@ void t.test('clients force five refreshes in ten minutes at most', async (t) => 
   for (let times = 0; times < 20; times++) {
     place.nowMs += 30_000
     await place.ask(account, { refused: true }).catch(() => undefined)
+    if (times === 5)
+      t.match(await place.refusal(account, { refused: true }), {
+        code: 'unavailable',
+        message: /^clients had 5 new tokens/,
+        retryAfterMs: 450_000,
+      })
+    t.equal(
+      await place.ask(account),
+      `t${Math.min(times + 2, 6)}`,
+      'who does not complain is served',
+    )
   }
   t.equal(provider.asked.length, 6)
   place.nowMs += 60_000
@@ -308,6 +322,41 @@ void t.test('a table of which every slot is waited for grows', async (t) => {
   t.same(await Promise.all(answers), ['ta', 'tb'])
 })
 
+for (const [maxMailboxes, most] of [
+  [10, 1_010],
+  [5_000, 1_033],
+] as const)
+  void t.test(`names that somebody makes up, where ${maxMailboxes} are kept`, async (t) => {
+    const place = await createPlace(t)
+    let open = () => {}
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    const provider = createProvider({
+      answer: async ({ atMs, request }) => {
+        await gate
+        return { token: tokenOf(request.mailbox, atMs) }
+      },
+    })
+    const account = accountOf('*@example.com', provider, { maxMailboxes })
+    const other = accountOf(user, provider)
+    await place.keeper.adopt(accountsOf([account]), place.nowMs)
+    const answers = Promise.allSettled(
+      Array.from({ length: 3_000 }, (_, n) => place.ask(account, { mailbox: `${n}@example.com` })),
+    )
+    t.equal(place.slots().length, most)
+    t.match(await place.refusal(account, { mailbox: 'new@example.com' }), {
+      code: 'unavailable',
+      message: 'too many tokens are being fetched from host.example',
+      retryAfterMs: 5_000,
+    })
+    const own = place.keeper.adopt(accountsOf([account, other]), place.nowMs)
+    open()
+    await own
+    t.equal(await place.ask(other), user, 'who is in the file is served')
+    t.equal((await answers).filter(({ status }) => status === 'fulfilled').length, most)
+    await place.ask(account, { mailbox: 'new@example.com' })
+    t.equal(place.slots().length, Math.min(most + 1, maxMailboxes) + 1, 'and room is made again')
+  })
+
 void t.test('a bug is logged and travels as unavailable', async (t) => {
   const place = await createPlace(t)
   const provider = createProvider({ answer: failing(new TypeError('undefined is no function')) })
@@ -352,4 +401,9 @@ void t.test('refresh by hand', async (t) => {
   t.equal(provider.asked.length, 3)
   provider.answer = failing(new UnknownAccount('gone'))
   await t.rejects(place.keeper.refresh(account, 'a@example.com'), { code: 'unknown-account' })
+  provider.answer = ({ atMs }) => ({ token: tokenOf('new', atMs) })
+  await place.ask(account, { mailbox: 'b@example.com' })
+  const asked = provider.asked.length
+  await place.keeper.refresh(account, '*@example.com')
+  t.equal(provider.asked.length, asked + 1, 'not the mailbox that the provider does not know')
 })

@@ -13,7 +13,7 @@ import {
   dueAtMs,
   endWaiting,
   failedState,
-  mayForce,
+  forceWait,
   nextAttempt,
   refreshAtMs,
   remainingMs,
@@ -46,16 +46,19 @@ void t.test('when a token is refreshed', (t) => {
 
 void t.test('how often clients may force', (t) => {
   const slot = createSlot('', { service: 'smtp', mailbox: 'a@b' }, [], startMs)
-  t.ok(mayForce(slot, startMs), 'without a token')
+  const wait = (afterMs: number) => forceWait(slot, startMs + afterMs).waitMs
+  t.equal(wait(0), 0, 'without a token')
   slot.state = live
-  t.notOk(mayForce(slot, startMs + 29_999))
-  t.ok(mayForce(slot, startMs + 30_000))
-  for (let times = 0; times < 5; times++) slot.forcedAtMs.push(startMs)
-  t.notOk(mayForce(slot, startMs + 10 * minuteMs - 1))
-  t.ok(mayForce(slot, startMs + 10 * minuteMs))
+  t.equal(wait(29_999), 1)
+  t.equal(wait(30_000), 0)
+  for (const afterMs of [0, 3, 1, 2, 4]) slot.forcedAtMs.push(startMs + afterMs)
+  t.match(forceWait(slot, startMs), { reason: /^clients had 5 .* within 10 minutes/ })
+  t.equal(wait(10 * minuteMs - 1), 1, 'until the first of them is past')
+  t.equal(wait(10 * minuteMs), 0)
+  t.equal(wait(10 * minuteMs + 4), 0)
   t.same(slot.forcedAtMs, [], 'what is past is forgotten')
   slot.forcedAtMs.push(...Array.from({ length: 5 }, () => startMs + 86_400_000))
-  t.ok(mayForce(slot, startMs + minuteMs), 'what a wrong clock noted does not count')
+  t.equal(wait(minuteMs), 0, 'what a wrong clock noted does not count')
   t.end()
 })
 

@@ -198,3 +198,13 @@ void t.test('other keys', async () => {
     '1: socket[1] must be a table; write [[socket]]',
   ])
 })
+
+void t.test('services that no account has', async () => {
+  const other = '[[socket]]\npath = "/run/a"\n'
+  await says(`${other}services = ["smtp", "smpt"]`, [
+    '3: socket[1].services[2] names "smpt", which no [[account]] has; did you mean "smtp"?',
+  ])
+  await says(`${other}services = ["ews"]`, [
+    '3: socket[1].services[1] names "ews", which no [[account]] has; remove it',
+  ])
+})

@@ -2,21 +2,45 @@
  * A socket's life: how it appears and goes, whom it displaces and whom it does not, and what becomes of
  * clients that stall and of requests that are open when the daemon is told to stop.
  */
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import { Server, createConnection } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAudit } from '../src/audit.ts'
 import { createScope } from '../src/credentials.ts'
 import { createLog } from '../src/log.ts'
+import type { Credential } from '../src/protocol.ts'
 import { openSocket } from '../src/socket.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, run, startDaemonProcess, type Home } from './fixtures/daemon.ts'
+import {
+  createHome,
+  run,
+  start,
+  startDaemonProcess,
+  type Home,
+  type Running,
+} from './fixtures/daemon.ts'
+import { makeTemporary } from './fixtures/keeper-place.ts'
 import { converse, send } from './fixtures/raw-client.ts'
 import { xoauth2 } from './fixtures/scripted-socket.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
 
 const me = 'me@issuer.example'
+const { value: listenOf } = Object.getOwnPropertyDescriptor(Server.prototype, 'listen') as {
+  value: (this: Server, ...args: unknown[]) => Server
+}
 const server = await startAuthorizationServer()
 t.teardown(() => server.close())
 
@@ -63,9 +87,52 @@ void t.test('a client that stalls is cut', async (t) => {
   t.equal(await send(path, `SMTP ${me}`), xoauth2(me, 'x'))
   t.match(await send(path, `IMAP,explain ${me}`), /^ERR unavailable an internal error/)
   t.same(bugs, ['bug'])
-  await opened.close()
+  await opened.leave()
+  await opened.drain()
   t.notOk(existsSync(path))
 })
+
+void t.test(
+  'a client that has gone leaves no timer, and there is a bound on clients',
+  async (t) => {
+    const path = join(makeTemporary(t), 'here')
+    const everything = { accounts: undefined, services: undefined }
+    const listenIn = t.capture(Server.prototype, 'listen', listenOf)
+    let fetched: ((credential: Credential) => void) | undefined
+    const service = {
+      credentials: { get: () => new Promise<Credential>((resolve) => (fetched = resolve)) },
+      audit: createAudit(() => undefined, false),
+      log: createLog('error'),
+      now: Date.now,
+      scope: createScope(everything),
+      control: undefined,
+    }
+    const config = {
+      path,
+      mode: 0o600,
+      gid: undefined,
+      uid: undefined,
+      control: false,
+      ...everything,
+    }
+    const opened = await openSocket(config, service, undefined, 60_000)
+    t.match(listenIn()[0], { receiver: { maxConnections: 16_384 } })
+    const timers = () =>
+      process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+    const before = timers()
+    const client = createConnection(path)
+    client.write(`SMTP ${me}\n`)
+    while (!fetched) await setTimeout(5)
+    client.destroy()
+    // It is told by a failing write at the latest.
+    await setTimeout(100)
+    fetched({ mailbox: me, user: me, service: 'smtp', accessToken: 'x', expiresAtMs: 0 })
+    await setTimeout(20)
+    t.equal(timers(), before)
+    await opened.leave()
+    await opened.drain()
+  },
+)
 
 void t.test('a second daemon', async (t) => {
   const home = await homeOf(t, '[[socket]]\npath = "shared"\n')
@@ -116,6 +183,23 @@ void t.test('a socket that cannot be opened', async (t) => {
   t.notOk(existsSync(home.socket))
 })
 
+void t.test('what is no socket is never replaced', async (t) => {
+  const home = await homeOf(t, '[[socket]]\npath = "mine"\n')
+  const mine = join(home.path, 'mine')
+  const target = join(home.path, 'target')
+  const refused = {
+    code: 78,
+    stderr: /^xoauthd: \S+\/mine is not a socket\nhint: move it away, or write another path: /m,
+  }
+  writeFileSync(mine, 'precious')
+  t.match(await run(home, ['serve']), refused)
+  t.equal(readFileSync(mine, 'utf8'), 'precious')
+  renameSync(mine, target)
+  symlinkSync(target, mine)
+  t.match(await run(home, ['serve']), refused)
+  t.equal(readFileSync(mine, 'utf8'), 'precious')
+})
+
 void t.test('a stop lets an open request end', async (t) => {
   const home = await homeOf(t)
   const daemon = await startDaemonProcess(home)
@@ -144,6 +228,65 @@ void t.test('a second signal ends it at once', async (t) => {
   await daemon.said(/^info stopping/m)
   daemon.child.kill('SIGTERM')
   t.equal(await daemon.ended, 1)
+  t.match(daemon.stderr(), /^warn stopping at once signal=SIGTERM$/m, 'the log is written out')
   t.equal(await answer.catch(() => ''), '')
   resume()
+})
+
+void t.test('a stop that takes too long is cut', async (t) => {
+  const home = await homeOf(t)
+  const hurry = `const late = globalThis.setTimeout
+globalThis.setTimeout = (call, ms, ...more) => late(call, ms === 60_000 ? 50 : ms, ...more)`
+  const execArgv = [`--import=data:text/javascript,${encodeURIComponent(hurry)}`]
+  const daemon = await startDaemonProcess(home, { execArgv })
+  const resume = server.hold('token')
+  const asked = server.nextRequest('token')
+  const answer = send(home.socket, `SMTP,min=3500,wait=30 ${me}`)
+  await asked
+  t.equal(await daemon.stop(), 1)
+  t.match(daemon.stderr(), /^error stop took too long seconds=60$/m)
+  t.equal(await answer.catch(() => ''), '')
+  resume()
+})
+
+void t.test('signals while it starts', async (t) => {
+  // A pipe in place of the file holds the start up until somebody writes to it.
+  const starting = (home: Home) => {
+    const text = readFileSync(home.configFile)
+    rmSync(home.configFile)
+    execFileSync('mkfifo', ['-m', '0600', home.configFile])
+    const daemon = start(home, ['serve'])
+    t.teardown(() => daemon.stop('SIGKILL'))
+    const reader = () => open(home.configFile, 'w')
+    const give = async (pipe: FileHandle) => {
+      await pipe.write(text)
+      await pipe.close()
+    }
+    return { daemon, reader, give }
+  }
+  const signal = (daemon: Running, ...names: NodeJS.Signals[]) =>
+    names.forEach((name) => daemon.child.kill(name))
+
+  await t.test('a reload comes after it', async (t) => {
+    const { daemon, reader, give } = starting(await homeOf(t))
+    const first = await reader()
+    signal(daemon, 'SIGHUP', 'SIGUSR1', 'SIGHUP')
+    await give(first)
+    await daemon.said(/^info ready /m)
+    await give(await reader())
+    await daemon.said(/^info reloaded /m)
+    t.equal(await daemon.stop(), 0)
+    t.equal(daemon.stderr().match(/^info reloaded/gm)?.length, 1)
+  })
+  await t.test('a stop comes right after it', async (t) => {
+    const home = await homeOf(t)
+    const { daemon, reader, give } = starting(home)
+    const first = await reader()
+    signal(daemon, 'SIGHUP', 'SIGTERM')
+    await give(first)
+    t.equal(await daemon.ended, 0)
+    t.match(daemon.stderr(), /^info stopping signal=SIGTERM$/m)
+    t.notMatch(daemon.stderr(), /^info reloaded/m)
+    t.notOk(existsSync(home.socket))
+  })
 })

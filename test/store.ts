@@ -158,6 +158,7 @@ void t.test('a file that is damaged', async (t) => {
     'no times': () => edit(file, (record) => ({ ...record, signedInAtMs: 'now' })),
     'no time': () => edit(file, (record) => ({ ...record, refreshedAtMs: null })),
   }
+  let count = 0
   for (const [name, damage] of Object.entries(damages)) {
     writeFileSync(file, whole)
     damage()
@@ -171,7 +172,8 @@ void t.test('a file that is damaged', async (t) => {
     t.equal(readFileSync(file, 'utf8'), left)
     await store.replace(user, grantOf('new'))
     t.match(await store.read(user), { stored: { grant: 'new' } })
-    t.equal(readFileSync(`${file}.broken`, 'utf8'), left, 'kept aside')
+    const suffix = ++count === 1 ? '' : `.${count}`
+    t.equal(readFileSync(`${file}.broken${suffix}`, 'utf8'), left, 'kept aside')
   }
   edit(file, (record) => ({ ...record, format: 2 }))
   await t.rejects(store.read(user), { message: /written by a newer xoauthd \(format 2\)/ })
@@ -203,12 +205,29 @@ void t.test('a disk that fails', async (t) => {
   mkdirSync(file, { mode: 0o700 })
   await t.rejects(store.read(user), { code: 'unavailable', message: /\(EISDIR\)/ })
   await t.rejects(store.forget(user), { code: 'unavailable', hint: /check the disk/ })
-  mkdirSync(join(`${file}.broken`, 'full'), { recursive: true })
-  await t.rejects(store.replace(user, grant), { code: 'unavailable' })
   rmSync(path, { recursive: true })
+  await t.rejects(store.replace(user, grant), { code: 'unavailable' })
+  await t.rejects(store.forget(user), { code: 'unavailable' })
   await t.rejects(store.write(user, grant, undefined), { code: 'unavailable', message: /ENOENT/ })
   await t.rejects(store.lock(user, AbortSignal.abort()), { code: 'unavailable' })
   await t.rejects(store.lockForDaemon(), { code: 'unavailable', message: /could not be read/ })
+})
+
+void t.test('what was kept aside is forgotten as well', async (t) => {
+  const { store, path } = await open(t)
+  t.notOk(await store.forget(user))
+  await store.replace('other@example.com', grant)
+  const others = readdirSync(path)
+  await store.replace(user, grant)
+  const mine = join(path, readdirSync(path).find((name) => name.startsWith('me@')) ?? '')
+  for (const text of ['one', 'two']) {
+    writeFileSync(mine, text)
+    await store.replace(user, grant)
+  }
+  t.equal(readFileSync(`${mine}.broken`, 'utf8'), 'one')
+  t.equal(readFileSync(`${mine}.broken.2`, 'utf8'), 'two')
+  t.ok(await store.forget(user))
+  t.same(readdirSync(path), others)
 })
 
 void t.test('locks', async (t) => {

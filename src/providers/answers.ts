@@ -45,6 +45,38 @@ const passing = new Set([
   'internal_failure',
 ])
 const passingStatus = new Set([408, 425, 429])
+/** Codes that proxies do not use: they mean the same with whatever status they come. */
+const registered = new Set([
+  // RFC 6749 4.1.2.1 and 5.2, RFC 6750 3.1, RFC 7009 2.2.1, RFC 8628 3.5, RFC 8707 2
+  'invalid_request',
+  'invalid_client',
+  'unauthorized_client',
+  'unsupported_grant_type',
+  'unsupported_response_type',
+  'invalid_scope',
+  'invalid_token',
+  'insufficient_scope',
+  'unsupported_token_type',
+  'authorization_pending',
+  'expired_token',
+  'invalid_target',
+  // OpenID Connect Core 3.1.2.6
+  'account_selection_required',
+  'invalid_request_uri',
+  'invalid_request_object',
+  'request_not_supported',
+  'request_uri_not_supported',
+  'registration_not_supported',
+  // Google's and Microsoft's
+  'org_internal',
+  'admin_policy_enforced',
+  'disabled_client',
+  'deleted_client',
+  'redirect_uri_mismatch',
+  'invalid_resource',
+])
+/** RFC 6749 5.2 says 400, and 401 for a client; some servers say 200. */
+const errorStatus = new Set([200, 400, 401])
 
 /** What was asked, as far as it takes to judge the answer. */
 export interface Asked {
@@ -108,14 +140,17 @@ export function readJsonAnswer(seen: Seen, asked: Asked): Record<string, unknown
   const { host, nowMs } = asked
   if (seen.kind === 'no-answer') throw unreachable(seen.error, host)
   const json = parseObject(seen.body)
-  const error = json && textOf(redact(textOf(json['error']) ?? '', asked.secrets))
+  const error = json && textOf(json['error'])
   const retryAfterMs = readRetryAfter(seen.headers['retry-after'], nowMs)
   if (seen.status >= 500 || passingStatus.has(seen.status) || (error && passing.has(error)))
     throw new Unavailable(
-      `${host} is in trouble (HTTP ${seen.status}${error === undefined ? '' : `, ${quote(error)}`})`,
+      `${host} is in trouble (HTTP ${seen.status}${error === undefined ? '' : `, ${quote(redact(error, asked.secrets))}`})`,
       { trouble: 'provider', retryAfterMs },
     )
-  if (json !== undefined && error !== undefined)
+  // Google's 403 for a delegation that is not there; a proxy does not say these words.
+  const google = /^Requested client not authorized/.test(textOf(json?.['error_description']) ?? '')
+  const meant = errorStatus.has(seen.status) || registered.has(error ?? '') || google
+  if (json !== undefined && error !== undefined && meant)
     throw oauthFailure(error, json, asked, skewOf(seen.headers.date, nowMs))
   if (json === undefined || seen.status < 200 || seen.status > 299)
     throw new Unavailable(
@@ -135,7 +170,8 @@ function oauthFailure(
   skewMs: number,
 ): Failure {
   const description = redact(textOf(json['error_description']) ?? '', asked.secrets)
-  const said = `${asked.host} answered ${quote(error)}${description === '' ? '' : `: ${shorten(description)}`}`
+  const code = quote(redact(error, asked.secrets))
+  const said = `${asked.host} answered ${code}${description === '' ? '' : `: ${shorten(description)}`}`
   const aboutTime = /short-lived token|reasonable timeframe|not yet valid|clock/i.test(description)
   if (dead.has(error) || refused.has(error)) {
     const off = Math.abs(skewMs) > clockToleranceMs
@@ -221,14 +257,23 @@ function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
+/** Servers quote what was sent as they read it, or as it travelled. */
 function redact(text: string, secrets: readonly string[]): string {
-  return secrets.reduce(
-    (rest, secret) => (secret === '' ? rest : rest.replaceAll(secret, '***')),
-    text,
-  )
+  const forms = secrets
+    .filter((secret) => secret !== '')
+    .flatMap((secret) => [secret, encodeURIComponent(secret), formEncode(secret)])
+    // One secret may be a part of another, which must not remain in pieces.
+    .sort((a, b) => b.length - a.length)
+  return forms.reduce((rest, form) => rest.replaceAll(form, '***'), text)
 }
 
-function quote(text: string): string {
+/** @returns a value as a form has it (application/x-www-form-urlencoded) */
+export function formEncode(text: string): string {
+  return new URLSearchParams({ '': text }).toString().slice(1)
+}
+
+/** @returns a text of the server as one short line in quotes */
+export function quote(text: string): string {
   return JSON.stringify(shorten(text))
 }
 

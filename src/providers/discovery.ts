@@ -4,10 +4,13 @@
  * Promises that the document names the very issuer that was asked for (RFC 8414 3.3, against mix-up),
  * and that every endpoint taken from it may be sent a secret.
  */
-import { Misconfigured, SignInNeeded, Unavailable } from '../errors.ts'
+import { Misconfigured, SignInNeeded, Unavailable, asFailure, type Failure } from '../errors.ts'
 import { isSafeEndpoint } from '../schema.ts'
 import type { Transport } from '../transport.ts'
-import { readJsonAnswer } from './answers.ts'
+import { quote, readJsonAnswer } from './answers.ts'
+
+/** What servers say, beside 404, of a path that they do not have. */
+const notHereStatus = new Set([400, 403, 405])
 
 export interface Endpoints {
   readonly issuer: string | undefined
@@ -27,20 +30,29 @@ export async function discover(
   signal: AbortSignal,
 ): Promise<Endpoints> {
   const asked = { host: new URL(issuer).host, nowMs, secrets: [] }
+  let first: Failure | undefined
   for (const url of wellKnown(issuer)) {
     const seen = await transport.send({ method: 'GET', url }, signal)
     if (seen.kind === 'answer' && seen.status === 404) continue
     try {
       return readMetadata(readJsonAnswer(seen, asked), issuer)
     } catch (error) {
-      // No grant was shown, so whatever this says, it is not that the grant is dead.
-      if (!(error instanceof SignInNeeded)) throw error
-      throw new Unavailable(error.message, { trouble: 'provider', cause: error })
+      const failure = withoutGrant(error)
+      if (seen.kind !== 'answer' || !notHereStatus.has(seen.status)) throw failure
+      first ??= failure
     }
   }
+  if (first) throw first
   throw new Misconfigured(`${issuer} publishes no metadata`, {
     hint: 'check issuer, or set authorization_endpoint and token_endpoint instead',
   })
+}
+
+/** No grant was shown, so whatever the answer says, it is not that the grant is dead. */
+function withoutGrant(error: unknown): Failure {
+  const failure = asFailure(error)
+  if (!(failure instanceof SignInNeeded)) return failure
+  return new Unavailable(failure.message, { trouble: 'provider', cause: failure })
 }
 
 function wellKnown(issuer: string): string[] {
@@ -54,11 +66,15 @@ function wellKnown(issuer: string): string[] {
 }
 
 function readMetadata(document: Record<string, unknown>, issuer: string): Endpoints {
-  if (document['issuer'] !== issuer)
-    throw new Misconfigured(
-      `the metadata of ${issuer} is of the issuer ${JSON.stringify(document['issuer'])}`,
-      { hint: 'write issuer exactly as the server does, down to a slash at the end' },
-    )
+  const named = document['issuer']
+  if (typeof named !== 'string')
+    throw new Unavailable(`${new URL(issuer).host} answered without an issuer`, {
+      trouble: 'network',
+    })
+  if (named !== issuer)
+    throw new Misconfigured(`the metadata of ${issuer} is of the issuer ${quote(named)}`, {
+      hint: 'write issuer exactly as the server does, down to a slash at the end',
+    })
   const endpoint = (name: string): string | undefined => {
     const value = document[name]
     if (value === undefined) return undefined

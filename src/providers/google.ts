@@ -5,7 +5,7 @@
  * Facts: developers.google.com/identity/protocols/oauth2/native-app
  */
 import { wildcardDomain } from '../address.ts'
-import { hostPort, optional, redirect, secret, text } from '../schema.ts'
+import { loopbackHostPort, optional, redirect, secret, text } from '../schema.ts'
 import { readIdToken, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import {
@@ -32,7 +32,7 @@ export const google = providerKind({
     client_secret: secret('the secret of that client, which Google wants although it is none'),
     redirect_uri: optional(redirect('http://127.0.0.1 with any free port, unless set')),
     listen: optional(
-      hostPort('where login waits for the answer, when not where redirect_uri points'),
+      loopbackHostPort('where login waits for the answer, when not where redirect_uri points'),
     ),
   },
 

@@ -6,12 +6,12 @@
  * mail.
  */
 import { wildcardDomain } from '../address.ts'
-import { Misconfigured, Unavailable } from '../errors.ts'
+import { Failure, Misconfigured } from '../errors.ts'
 import {
   choice,
   described,
   endpoint,
-  hostPort,
+  loopbackHostPort,
   optional,
   redirect,
   secret,
@@ -65,7 +65,7 @@ export const oauth2 = providerKind({
     revocation_endpoint: optional(endpoint('where logout --revoke ends a grant')),
     redirect_uri: optional(redirect('the redirect URI as the registration has it')),
     listen: optional(
-      hostPort('where login waits for the answer, when not where redirect_uri points'),
+      loopbackHostPort('where login waits for the answer, when not where redirect_uri points'),
     ),
     extra: optional(
       described(
@@ -127,7 +127,8 @@ export const oauth2 = providerKind({
     async function client(): Promise<Client> {
       const value = settings.client_secret && (await readSecret(settings.client_secret))
       const authentication = settings.client_auth ?? (value === undefined ? 'none' : 'post')
-      return { id: settings.client_id, secret: value, authentication }
+      const extra = settings.extra?.token
+      return { id: settings.client_id, secret: value, authentication, extra }
     }
 
     async function endpoints(nowMs: number, signal: AbortSignal): Promise<Endpoints> {
@@ -138,8 +139,8 @@ export const oauth2 = providerKind({
         if (settings.issuer !== undefined)
           found = await discover(transport, settings.issuer, nowMs, signal)
       } catch (error) {
-        // What is a day old is still better than nothing.
-        if (metadata && error instanceof Unavailable) return metadata.endpoints
+        // What is a day old is still better than nothing, and was checked when it was read.
+        if (metadata && error instanceof Failure) return metadata.endpoints
         throw error
       }
       const result: Endpoints = {
@@ -160,8 +161,7 @@ export const oauth2 = providerKind({
       nowMs: number,
       signal: AbortSignal,
     ): Promise<TokenAnswer> {
-      const all = { ...settings.extra?.token, ...form }
-      return requestToken(transport, url, await client(), all, nowMs, signal)
+      return requestToken(transport, url, await client(), form, nowMs, signal)
     }
 
     async function userOf(

@@ -42,21 +42,21 @@ export interface SignedIn {
 }
 
 /** One trip of the browser to the provider and back to us (RFC 8252). */
-export interface BrowserTrip<Result> {
+export interface BrowserTrip {
   /** Where the registration wants the answer sent, or the form of it with any free port. */
   readonly redirectUri: string
   /** `host:port` to listen on when it is not where the redirect URI points. */
   readonly listen: string | undefined
   /** @returns the URL to open. `state` comes back with the answer and is checked before `redeem`. */
   authorizationUrl(redirectUri: string, state: string): string
-  /** Turns the answer's parameters into the result; the page in the browser waits for it. */
-  redeem(answer: URLSearchParams, redirectUri: string, signal: AbortSignal): Promise<Result>
+  /** Turns the answer's parameters into a grant; the page in the browser waits for it. */
+  redeem(answer: URLSearchParams, redirectUri: string, signal: AbortSignal): Promise<SignedIn>
 }
 
 /** How a provider reaches the person who signs in. */
 export interface SignInUi {
   /** Opens the browser, listens on loopback, takes a pasted URL: whichever comes first. */
-  browse<Result>(trip: BrowserTrip<Result>, signal: AbortSignal): Promise<Result>
+  browse(trip: BrowserTrip, signal: AbortSignal): Promise<SignedIn>
 }
 
 export interface Provider {

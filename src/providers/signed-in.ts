@@ -25,9 +25,13 @@ export function checkSignIn(seen: {
   readonly scopes: string
   readonly hintForRefreshToken: string
 }): SignedIn {
-  const { answer, user, signedInAs } = seen
-  if (typeof signedInAs === 'string' && foldCase(signedInAs) !== foldCase(user))
-    throw new SignInNeeded(`${oneLine(signedInAs)} signed in, but this account is ${user}`, {
+  const { answer, user } = seen
+  // A claim that is null says nothing; any other that is no text names somebody, but not this user.
+  const signedInAs = seen.signedInAs ?? undefined
+  const who =
+    typeof signedInAs === 'string' ? oneLine(signedInAs) : 'somebody without a usable email'
+  if (signedInAs !== undefined && foldCase(who) !== foldCase(user))
+    throw new SignInNeeded(`${who} signed in, but this account is ${user}`, {
       hint: `sign in again and choose ${user}; a private browser window helps`,
     })
   const missing = seen.scopes
@@ -42,8 +46,6 @@ export function checkSignIn(seen: {
       hint: seen.hintForRefreshToken,
     })
   const warnings =
-    typeof signedInAs === 'string'
-      ? []
-      : [`the server did not say who signed in; ${user} is assumed`]
+    signedInAs !== undefined ? [] : [`the server did not say who signed in; ${user} is assumed`]
   return { grant: answer.refreshToken, warnings }
 }

@@ -1,11 +1,19 @@
 /** One request to a token endpoint (RFC 6749 3.2), with the client's authentication (2.3). */
 import type { HttpRequest, Transport } from '../transport.ts'
-import { readJsonAnswer, readTokenAnswer, secretsIn, type TokenAnswer } from './answers.ts'
+import {
+  formEncode,
+  readJsonAnswer,
+  readTokenAnswer,
+  secretsIn,
+  type TokenAnswer,
+} from './answers.ts'
 
 export interface Client {
   readonly id: string
   readonly secret: string | undefined
   readonly authentication: 'post' | 'basic' | 'none'
+  /** Parameters added to each token request; they may be secret. */
+  readonly extra?: Readonly<Record<string, string>> | undefined
 }
 
 /**
@@ -21,8 +29,13 @@ export async function requestToken(
   nowMs: number,
   signal: AbortSignal,
 ): Promise<TokenAnswer> {
-  const seen = await transport.send(clientRequest(endpoint, client, form), signal)
-  const secrets = [...secretsIn(new URLSearchParams(form)), client.secret ?? '']
+  const { extra = {} } = client
+  const seen = await transport.send(clientRequest(endpoint, client, { ...extra, ...form }), signal)
+  const secrets = [
+    ...secretsIn(new URLSearchParams(form)),
+    ...secretsOf(client),
+    ...Object.values(extra),
+  ]
   return readTokenAnswer(seen, { host: new URL(endpoint).host, nowMs, secrets })
 }
 
@@ -42,8 +55,14 @@ function clientRequest(
 
 /** RFC 6749 2.3.1: both parts are form-encoded before they are joined. */
 function basicCredentials(id: string, secret: string): string {
-  const encode = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
-  return `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}`
+  const joined = `${formEncode(id)}:${formEncode(secret)}`
+  return `Basic ${Buffer.from(joined).toString('base64')}`
+}
+
+/** The client's secret as it may come back in a message. */
+function secretsOf({ id, secret }: Client): string[] {
+  if (secret === undefined) return []
+  return [secret, basicCredentials(id, secret).slice('Basic '.length)]
 }
 
 /**
@@ -65,6 +84,6 @@ export async function revokeGrant(
   readJsonAnswer(seen, {
     host: new URL(endpoint).host,
     nowMs: Date.now(),
-    secrets: [grant, client.secret ?? ''],
+    secrets: [grant, ...secretsOf(client)],
   })
 }

@@ -67,3 +67,29 @@ void t.test('a revocation', async (t) => {
   server.fault({ endpoint: 'revoke', answer: { status: 400, body } })
   t.equal((await failureOf(provider.revoke?.(grant, signal))).code, 'misconfigured')
 })
+
+void t.test('a server that repeats what it was told, in any form', async (t) => {
+  const secret = 's3cr&t/+ x'
+  const server = await serve(t, { clients: [{ id: 'it', secret, authentication: 'basic' }] })
+  const settings = {
+    client_id: 'it',
+    client_secret: inline(secret),
+    client_auth: 'basic',
+    extra: { token: { api_key: 'k&y/1' } },
+  }
+  const { provider, signal } = providerOf(t, 'oauth2', accountAt(server, settings))
+  const encoded = new URLSearchParams({ s: secret }).toString().slice(2)
+  for (const quoted of [
+    secret,
+    encoded,
+    encodeURIComponent(secret),
+    Buffer.from(`it:${encoded}`).toString('base64'),
+    'k&y/1',
+    'k%26y%2F1',
+  ]) {
+    const body = { error: 'invalid_request', error_description: `bad: <${quoted}>` }
+    server.fault({ endpoint: 'token', answer: { status: 400, body } })
+    const refresh = provider.refresh('grant', smtpOf(user), Date.now(), signal)
+    t.match((await failureOf(refresh)).message, /"invalid_request": bad: <\*\*\*>$/, quoted)
+  }
+})

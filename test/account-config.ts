@@ -156,7 +156,7 @@ void t.test('clients', async (t) => {
   ])
   await says(`${user}redirect_uri = "x"\n`, [
     '4: account[1].client names "corp", and there is no [client.corp]; write that table, or remove the key',
-    '5: account[1].redirect_uri must be a URL without a fragment, as the client registration has it',
+    '5: account[1].redirect_uri must be an http:// or https:// URL without a fragment, as the client registration has it',
   ])
   await says(`${user}[client.corp]\nclient_secret = "x"`, [
     '1: account[1].client_id is missing; write client_id = …, an OAuth client of the type "Desktop app", …apps.googleusercontent.com',

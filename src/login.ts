@@ -22,6 +22,9 @@ export interface SignInContext {
 /** How long the store's lock is waited for: a refresh of the daemon may hold it. */
 const lockWaitMs = 45_000
 
+/** With a browser that can come back to us, or with a code that is typed in on another device. */
+export type SignInWay = 'browser' | 'device'
+
 /**
  * Signs a person in, and fetches a token at once, so that what would fail tomorrow fails now.
  *
@@ -30,6 +33,7 @@ const lockWaitMs = 45_000
  */
 export async function signIn(
   name: string,
+  way: SignInWay,
   ui: SignInUi,
   context: SignInContext,
   signal: AbortSignal,
@@ -41,6 +45,10 @@ export async function signIn(
       `nobody signs in for ${account.user}: ${account.kind} needs no sign-in`,
       { hint: `run: xoauthd token ${name.replace(/^\*(?=@)/, 'NAME')}` },
     )
+  if (way === 'device' && !provider.signInByDevice)
+    throw new Misconfigured(`${account.kind} has no sign-in by device code`, {
+      hint: 'run login without --device; a browser on another machine works too: paste its last address',
+    })
   const store = await openOwnStore(context.config.storePath, `login ${name}`)
   try {
     const finishing: SignInUi = {
@@ -57,8 +65,22 @@ export async function signIn(
           },
           tripSignal,
         ),
+      device: (trip, tripSignal) =>
+        ui.device(
+          {
+            async redeem(...how) {
+              const signedIn = await trip.redeem(...how)
+              await tryAndStore(signedIn.grant, account, store, tripSignal)
+              return signedIn
+            },
+          },
+          tripSignal,
+        ),
     }
-    const { warnings } = await provider.signIn(finishing, signal)
+    const { warnings } =
+      way === 'device' && provider.signInByDevice
+        ? await provider.signInByDevice(finishing, signal)
+        : await provider.signIn(finishing, signal)
     await tellDaemon(account, context)
     return { account, warnings }
   } finally {

@@ -10,7 +10,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { asFailure, Misconfigured, Unavailable } from './errors.ts'
-import type { BrowserTrip, SignedIn, SignInUi } from './providers/provider.ts'
+import type { BrowserTrip, DeviceCode, SignedIn, SignInUi } from './providers/provider.ts'
 import { isLoopback, parseHostPort } from './schema.ts'
 import { signInPage, type Outcome } from './signin-page.ts'
 
@@ -41,6 +41,8 @@ interface Arrival {
 
 export function createSignInUi(person: Person): SignInUi {
   return {
+    device: (trip, signal) => trip.redeem((code) => explainCode(person, code), signal),
+
     async browse(trip, signal) {
       const state = randomBytes(32).toString('base64url')
       const arrivals = createArrivals(state)
@@ -106,6 +108,16 @@ function explain(person: Person, url: string, port: number | undefined): void {
         ? 'paste the address that the browser ends at here.'
         : 'If the browser ends at a page that does not load, paste its address here.',
     )
+}
+
+function explainCode(person: Person, code: DeviceCode): void {
+  person.say('On any device, open this address in a browser:')
+  person.say('')
+  person.say(code.verificationUriComplete ?? code.verificationUri)
+  person.say('')
+  person.say(`and type in this code: ${code.userCode}`)
+  const minutes = Math.max(1, Math.round((code.expiresAtMs - Date.now()) / 60_000))
+  person.say(`It is good for ${minutes} minutes. Waiting until you are done there.`)
 }
 
 /** Takes what comes in by whichever way until the right answer has come. */

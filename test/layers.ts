@@ -41,7 +41,8 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   answering: ['protocol', 'credentials', 'audit', 'bind', 'activation', 'socket'],
   showing: ['status', 'status-table'],
   'signing in': ['client', 'signin-page', 'signin', 'login'],
-  program: ['alarm', 'daemon', 'cli'],
+  program: ['alarm', 'daemon', 'command-line'],
+  commands: ['commands/context', 'commands/serve', 'commands/sign-in', 'commands/ask', 'cli'],
 }
 
 const order = Object.values(layers).flat()

@@ -53,8 +53,25 @@ export interface BrowserTrip {
   redeem(answer: URLSearchParams, redirectUri: string, signal: AbortSignal): Promise<SignedIn>
 }
 
+/** A code that the person types in on any device (RFC 8628 3.2). */
+export interface DeviceCode {
+  readonly userCode: string
+  readonly verificationUri: string
+  /** The same address with the code in it, where the server has one. */
+  readonly verificationUriComplete: string | undefined
+  readonly expiresAtMs: number
+}
+
+/** A sign-in without a browser on this machine (RFC 8628). */
+export interface DeviceTrip {
+  /** Asks for a code, hands it to `show`, and polls until the person is done. */
+  redeem(show: (code: DeviceCode) => void, signal: AbortSignal): Promise<SignedIn>
+}
+
 /** How a provider reaches the person who signs in. */
 export interface SignInUi {
+  /** Shows a code to type in elsewhere, and waits. */
+  device(trip: DeviceTrip, signal: AbortSignal): Promise<SignedIn>
   /** Opens the browser, listens on loopback, takes a pasted URL: whichever comes first. */
   browse(trip: BrowserTrip, signal: AbortSignal): Promise<SignedIn>
 }
@@ -88,6 +105,8 @@ export interface Provider {
   check(): Promise<void>
   /** Lets a person consent. The grant has passed the provider's checks (scopes, user, refresh token). */
   signIn?(ui: SignInUi, signal: AbortSignal): Promise<SignedIn>
+  /** The same without a browser on this machine, by {@link SignInUi.device}. */
+  signInByDevice?(ui: SignInUi, signal: AbortSignal): Promise<SignedIn>
   /** Ends the grant at the provider (RFC 7009). */
   revoke?(grant: Grant, signal: AbortSignal): Promise<void>
 }

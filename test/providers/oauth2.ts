@@ -53,6 +53,7 @@ void t.test('a sign-in without scopes, with a redirect URI of its own', async (t
   let listen
   const browser = createBrowser()
   const watching = {
+    ...browser,
     browse: ((trip, tripSignal) => {
       listen = trip.listen
       return browser.browse(trip, tripSignal)

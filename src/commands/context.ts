@@ -1,0 +1,75 @@
+/**
+ * What the commands stand on: the configuration, the store's surroundings, and where the daemon listens.
+ */
+import { dirname } from 'node:path'
+import { XoauthdError, ask, socketPaths } from '../client.ts'
+import type { Common } from '../command-line.ts'
+import { readConfig } from '../config-file.ts'
+import type { SignInContext } from '../login.ts'
+import { createSecretReader } from '../secret.ts'
+import { createTransport } from '../transport.ts'
+import { version } from '../version.ts'
+
+const { env } = process
+
+/** For a command that works on the store itself and tells the daemon afterwards. */
+export async function signInContext(options: Common): Promise<SignInContext> {
+  const config = await readConfig(options.config, env)
+  const readSecret = createSecretReader(dirname(config.file), env)
+  const control = config.sockets.filter((socket) => socket.control).map(({ path }) => path)
+  return {
+    config,
+    surroundings: { transport: createTransport(version), readSecret },
+    sockets: options.socket === undefined ? [...control, ...socketPaths(env)] : [options.socket],
+  }
+}
+
+/** The configuration's control socket comes before the usual places, when it can be read. */
+export async function socketsFor(options: Common): Promise<string[]> {
+  if (options.socket !== undefined) return [options.socket]
+  const usual = socketPaths(env)
+  if ((env['XOAUTHD_SOCKET'] ?? '') !== '') return usual
+  try {
+    const config = await readConfig(options.config, env)
+    return [...config.sockets.filter(({ control }) => control).map(({ path }) => path), ...usual]
+  } catch (error) {
+    // A mail program's user may not read the system's configuration, and need not.
+    if (options.config !== undefined) throw error
+    return usual
+  }
+}
+
+/**
+ * Sends a control line to the daemon.
+ *
+ * @returns its answer, as text and parsed
+ * @rejects XoauthdError
+ */
+export async function control(
+  options: Common,
+  line: string,
+): Promise<{ text: string; parsed: Record<string, unknown> }> {
+  const text = await ask(await socketsFor(options), line)
+  return { text, parsed: controlReply(text) }
+}
+
+/** A control socket answers in JSON; any other one closes without a word. */
+function controlReply(reply: string): Record<string, unknown> {
+  if (reply === '')
+    throw new XoauthdError(
+      'not-allowed',
+      'this socket gives out tokens and does not control the daemon',
+      'name the control socket with --socket',
+    )
+  // A daemon that is killed while it answers leaves half a line.
+  if (!reply.endsWith('\n'))
+    throw new XoauthdError('unavailable', 'the daemon broke off in its answer', 'ask again')
+  const parsed = JSON.parse(reply) as Record<string, unknown>
+  if (typeof parsed['error'] === 'string')
+    throw new XoauthdError(parsed['error'], textOf(parsed['message']), textOf(parsed['hint']))
+  return parsed
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}

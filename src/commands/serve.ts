@@ -1,0 +1,82 @@
+/** `serve`: the daemon in the foreground, its signals and its end. */
+import { createAccounts } from '../accounts.ts'
+import { complain, wordsOf, type Common, type Define } from '../command-line.ts'
+import { startDaemon, type Daemon } from '../daemon.ts'
+import { exitCodes } from '../errors.ts'
+import { createLog } from '../log.ts'
+import { signInContext } from './context.ts'
+
+/** Less than the 90 s after which systemd kills, unless told otherwise. */
+const stopMs = 60_000
+
+export function defineServe(define: Define): void {
+  define('serve', 'run the daemon in the foreground')
+    .option('--check', 'only read the configuration, and what it points to')
+    .action((options: Common & { check?: boolean }) =>
+      options.check === true ? checkConfiguration(options) : serve(options),
+    )
+}
+
+async function serve(options: Common): Promise<void> {
+  const verbose = options.verbose === true
+  const log = createLog(verbose ? 'debug' : 'info')
+  // What was asked for here goes before what the file says.
+  const daemonLog = verbose ? { ...log, setLevel: () => undefined } : log
+  const asked = { reload: false, stop: false }
+  const started: { daemon?: Daemon } = {}
+  const leave = (code: number): never => {
+    log.flush()
+    process.exit(code)
+  }
+  const end = (running: Daemon): void => {
+    running.stop().then(
+      () => leave(0),
+      (error: unknown) => {
+        log.error('stop failed', { reason: String(error) })
+        leave(1)
+      },
+    )
+  }
+  const stop = (signal: string): void => {
+    if (asked.stop) {
+      log.warn('stopping at once', { signal })
+      leave(1)
+    }
+    asked.stop = true
+    log.info('stopping', { signal })
+    const late = () => {
+      log.error('stop took too long', { seconds: stopMs / 1000 })
+      leave(1)
+    }
+    setTimeout(late, stopMs).unref()
+    if (started.daemon) end(started.daemon)
+  }
+  // Before anything else: a signal that nobody handles kills, also while we start.
+  process.on('SIGTERM', stop).on('SIGINT', stop)
+  process.on('SIGHUP', () => {
+    if (started.daemon) void started.daemon.reload()
+    else asked.reload = true
+  })
+  // Node would open its debugger, and with it every token, to whoever may send this.
+  process.on('SIGUSR1', () => undefined)
+  const daemon = await startDaemon(options.config, process.env, daemonLog)
+  started.daemon = daemon
+  if (asked.stop) end(daemon)
+  else if (asked.reload) void daemon.reload()
+}
+
+async function checkConfiguration(options: Common): Promise<void> {
+  const context = await signInContext(options)
+  const { config, surroundings } = context
+  let failed: unknown
+  for (const account of createAccounts(config, surroundings).all)
+    try {
+      await account.provider.check()
+    } catch (error) {
+      const { message, hint } = wordsOf(error)
+      complain(`${account.user}: ${message}`, hint)
+      failed = error
+    }
+  if (failed !== undefined) process.exitCode = exitCodes.config
+  else process.stdout.write(`${config.file}: ${config.accounts.length} account(s), all well\n`)
+}

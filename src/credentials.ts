@@ -39,7 +39,10 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
     get(wish, scope, nowMs) {
       const { service } = wish
       const found = accounts().find(wish.mailbox)
-      if (!found) throw new UnknownAccount(`no account answers for ${wish.mailbox}`)
+      if (!found)
+        throw new UnknownAccount(`no account answers for ${wish.mailbox}`, {
+          hint: 'xoauthd status lists the accounts; a new one is there after: xoauthd reload',
+        })
       const { account, mailbox } = found
       if (!scope.allowsService(service) || !scope.allowsMailbox(account, mailbox))
         throw new NotAllowed(`this socket does not serve ${service} for ${mailbox}`)

@@ -115,7 +115,10 @@ export async function startDaemon(
       }
       case 'refresh': {
         const found = accounts.findByName(request.mailbox)
-        if (!found) throw new UnknownAccount(`no account answers for ${request.mailbox}`)
+        if (!found)
+          throw new UnknownAccount(`no account answers for ${request.mailbox}`, {
+            hint: 'xoauthd status lists the accounts; a new one is there after: xoauthd reload',
+          })
         await keeper.refresh(found.account, found.mailbox)
         return { refreshed: found.account.user }
       }
@@ -236,7 +239,9 @@ interface Opened {
 /** Where the file is wrong, the one who asked for the reload is told all of it. */
 function failureOf(error: unknown): Failure {
   return error instanceof ConfigError
-    ? new Misconfigured(error.message.replaceAll('\n', '; '))
+    ? new Misconfigured(error.message.replaceAll('\n', '; '), {
+        hint: 'the daemon goes on with the configuration that it had; correct the file and reload again',
+      })
     : asFailure(error)
 }
 

@@ -7,7 +7,7 @@
 import { createAccounts, type Account } from './accounts.ts'
 import { ask } from './client.ts'
 import type { Config } from './config.ts'
-import { Misconfigured, NotAllowed, UnknownAccount } from './errors.ts'
+import { Misconfigured, NotAllowed, Unavailable, UnknownAccount, asFailure } from './errors.ts'
 import { userName } from './identity.ts'
 import type { Grant, SignInUi, Surroundings } from './providers/provider.ts'
 import { openStore, ownerOf, type Store } from './store.ts'
@@ -141,7 +141,17 @@ async function revokeGrant(account: Account, store: Store, signal: AbortSignal):
       hint: "run logout without --revoke, and end the sign-in on the provider's own pages",
     })
   const found = await store.read(account.user)
-  if (found) await account.provider.revoke(found.stored.grant, signal)
+  if (!found) return
+  try {
+    await account.provider.revoke(found.stored.grant, signal)
+  } catch (error) {
+    const failure = asFailure(error)
+    const Kind = failure instanceof Unavailable ? Unavailable : Misconfigured
+    throw new Kind(`${account.user} is still signed in: ${failure.message}`, {
+      cause: error,
+      hint: failure.hint ?? 'try again, or run logout without --revoke',
+    })
+  }
 }
 
 function accountOf(name: string, { config, surroundings }: SignInContext): Account {

@@ -210,6 +210,14 @@ void t.test('serve --check', async (t) => {
   )
   home.configure(configuration.replace('["false"]', '["cat", "secret"]'))
   t.match(await check(), said(/^\S+config\.toml: 3 account\(s\), all well\n$/))
+  home.configure(
+    configuration.replace('["false"]', '["cat", "secret"]').replace(credentials, '/nowhere/sock'),
+  )
+  const folder = 'warning: /nowhere, where the socket /nowhere/sock is to appear, is no folder'
+  t.match(await check(), {
+    code: 0,
+    stderr: `xoauthd: ${folder}\nhint: mkdir -p /nowhere, unless a unit of systemd makes it`,
+  })
   home.configure('')
   t.match(await check(), failure(78, /\S+config\.toml:1: account is missing; .*/))
   home.configure(configuration)

@@ -84,6 +84,14 @@ void t.test('from a browser to a token, and out again', async (t) => {
   t.ok(server.accept(token.stdout.trim(), me))
 
   const grant = (JSON.parse(stored(home)) as { grant: string }).grant
+  server.fault({ endpoint: 'revoke', answer: { status: 503 } })
+  const failed = await run(home, ['logout', me, '--revoke'])
+  t.match(failed, {
+    code: 75,
+    stderr: /^xoauthd: me@issuer\.example is still signed in: .*\nhint: /,
+  })
+  t.not(stored(home), '', 'the grant is kept')
+
   const out = await run(home, ['logout', me, '--revoke'])
   t.same(out, { code: 0, stdout: '', stderr: `Signed out ${me}.\n` })
   t.equal(server.to('revoke').at(-1)?.form.get('token'), grant)

@@ -1,9 +1,13 @@
 /** `serve`: the daemon in the foreground, its signals and its end. */
+import { stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { createAccounts } from '../accounts.ts'
 import { complain, wordsOf, type Common, type Define } from '../command-line.ts'
 import { startDaemon, type Daemon } from '../daemon.ts'
 import { exitCodes } from '../errors.ts'
 import { createLog } from '../log.ts'
+import type { SocketConfig } from '../socket-config.ts'
+import { defaultSocketPath } from '../socket-path.ts'
 import { signInContext } from './context.ts'
 
 /** Less than the 90 s after which systemd kills, unless told otherwise. */
@@ -77,6 +81,19 @@ async function checkConfiguration(options: Common): Promise<void> {
       complain(`${account.user}: ${message}`, hint)
       failed = error
     }
+  for (const socket of config.sockets) await checkFolder(socket)
   if (failed !== undefined) process.exitCode = exitCodes.config
   else process.stdout.write(`${config.file}: ${config.accounts.length} account(s), all well\n`)
+}
+
+/** Where systemd makes the folder, it may rightly be missing now. */
+async function checkFolder({ path }: SocketConfig): Promise<void> {
+  const folder = dirname(path)
+  if (path === defaultSocketPath(process.env)) return
+  const there = await stat(folder).catch(() => undefined)
+  if (there?.isDirectory() !== true)
+    complain(
+      `warning: ${folder}, where the socket ${path} is to appear, is no folder`,
+      `mkdir -p ${folder}, unless a unit of systemd makes it (RuntimeDirectory=)`,
+    )
 }

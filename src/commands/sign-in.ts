@@ -71,7 +71,10 @@ async function openBrowser(url: string): Promise<void> {
 async function logout(user: string, options: Common & { revoke?: boolean }): Promise<void> {
   const context = await signInContext(options)
   const signal = AbortSignal.timeout(signInMs)
-  const had = await signOut(user, options.revoke === true, context, signal)
-  context.surroundings.transport.close()
-  process.stderr.write(had ? `Signed out ${user}.\n` : `Nobody was signed in as ${user}.\n`)
+  try {
+    const had = await signOut(user, options.revoke === true, context, signal)
+    process.stderr.write(had ? `Signed out ${user}.\n` : `Nobody was signed in as ${user}.\n`)
+  } finally {
+    context.surroundings.transport.close()
+  }
 }

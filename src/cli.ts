@@ -1,12 +1,7 @@
-/** The program: its commands, each a name and a call. */
+/** The program. */
 import { createCommandLine } from './command-line.ts'
-import { defineAsk } from './commands/ask.ts'
-import { defineServe } from './commands/serve.ts'
-import { defineSignIn } from './commands/sign-in.ts'
+import { defineCommands } from './commands/index.ts'
 
 const commandLine = createCommandLine()
-const { define } = commandLine
-defineServe(define)
-defineSignIn(define)
-defineAsk(define)
+defineCommands(commandLine)
 await commandLine.run()

@@ -5,7 +5,7 @@
  * Nothing but the answer goes to stdout; an error is `xoauthd: what happened` and `hint: what to do` on
  * stderr, with an exit code after sysexits.h.
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { XoauthdError } from './client.ts'
 import { ConfigError } from './config-error.ts'
 import { Failure, exitCodes, oneLine } from './errors.ts'
@@ -18,13 +18,40 @@ export interface Common {
   readonly verbose?: boolean
 }
 
-/** Adds a command to the program; what it does follows as `.action()`. */
-export type Define = (name: string, description: string) => Command
+/**
+ * Adds a command to the program; what it does follows as `.action()`.
+ *
+ * @param examples lines that `--help` and the manual show
+ */
+export type Define = (name: string, description: string, examples?: readonly string[]) => Command
+
+/** A command as the manual and the completions tell it. */
+export interface CommandWords {
+  readonly name: string
+  /** After the name: `[options] <user>`. */
+  readonly usage: string
+  readonly description: string
+  readonly arguments: readonly { readonly name: string; readonly choices: readonly string[] }[]
+  readonly options: readonly OptionWords[]
+  readonly examples: readonly string[]
+}
+
+export interface OptionWords {
+  /** `--format <format>`. */
+  readonly flags: string
+  /** `--format`. */
+  readonly long: string
+  readonly description: string
+  readonly takesValue: boolean
+  readonly choices: readonly string[]
+}
 
 export interface CommandLine {
   readonly define: Define
+  /** What has been defined so far. */
+  words(this: void): CommandWords[]
   /** Runs what was asked for; never rejects for a user's mistake, and sets the exit code. */
-  run(): Promise<void>
+  run(this: void): Promise<void>
 }
 
 export function createCommandLine(): CommandLine {
@@ -39,15 +66,26 @@ export function createCommandLine(): CommandLine {
         ),
     })
     .exitOverride()
+  const examplesOf = new Map<Command, readonly string[]>()
   return {
-    define: (name, description) =>
-      program
+    define(name, description, examples = []) {
+      const command = program
         .command(name)
         .description(description)
         .option('--config <file>', 'the configuration file')
         .option('--socket <path>', "the daemon's socket")
         .option('--verbose', 'say more')
-        .exitOverride(),
+        .exitOverride()
+      examplesOf.set(command, examples)
+      if (examples.length > 0)
+        command.addHelpText(
+          'after',
+          `\nExamples:\n${examples.map((line) => `  ${line}\n`).join('')}`,
+        )
+      return command
+    },
+    words: () =>
+      program.commands.map((command) => wordsOfCommand(command, examplesOf.get(command) ?? [])),
     async run() {
       try {
         await program.parseAsync()
@@ -64,9 +102,38 @@ export function createCommandLine(): CommandLine {
   }
 }
 
+function wordsOfCommand(command: Command, examples: readonly string[]): CommandWords {
+  return {
+    name: command.name(),
+    usage: command.usage(),
+    description: command.description(),
+    arguments: command.registeredArguments.map((argument) => ({
+      name: argument.name(),
+      choices: argument.argChoices ?? [],
+    })),
+    options: command.options.map((option) => ({
+      flags: option.flags,
+      long: option.long ?? option.flags,
+      description: option.description,
+      takesValue: option.required || option.optional,
+      choices: option.argChoices ?? [],
+    })),
+    examples,
+  }
+}
+
 /** An option that takes one of a few words. */
 export function choiceOption(flags: string, description: string, words: readonly string[]): Option {
   return new Option(flags, description).choices(words)
+}
+
+/** An argument that is one of a few words. */
+export function choiceArgument(
+  name: string,
+  description: string,
+  words: readonly string[],
+): Argument {
+  return new Argument(name, description).choices(words)
 }
 
 /** Reads the value of an option that counts seconds. */

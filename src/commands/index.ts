@@ -1,0 +1,13 @@
+/** The list of commands, in the order of `--help`. */
+import type { CommandLine } from '../command-line.ts'
+import { defineAsk } from './ask.ts'
+import { defineCompletion } from './completion.ts'
+import { defineServe } from './serve.ts'
+import { defineSignIn } from './sign-in.ts'
+
+export function defineCommands({ define, words }: CommandLine): void {
+  defineServe(define)
+  defineSignIn(define)
+  defineAsk(define)
+  defineCompletion(define, words)
+}

@@ -49,9 +49,9 @@ export interface OptionWords {
 export interface CommandLine {
   readonly define: Define
   /** What has been defined so far. */
-  words(this: void): CommandWords[]
+  readonly words: () => CommandWords[]
   /** Runs what was asked for; never rejects for a user's mistake, and sets the exit code. */
-  run(this: void): Promise<void>
+  readonly run: () => Promise<void>
 }
 
 export function createCommandLine(): CommandLine {

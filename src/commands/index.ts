@@ -2,6 +2,7 @@
 import type { CommandLine } from '../command-line.ts'
 import { defineAsk } from './ask.ts'
 import { defineCompletion } from './completion.ts'
+import { defineInstallService } from './install-service.ts'
 import { defineServe } from './serve.ts'
 import { defineSignIn } from './sign-in.ts'
 
@@ -9,5 +10,6 @@ export function defineCommands({ define, words }: CommandLine): void {
   defineServe(define)
   defineSignIn(define)
   defineAsk(define)
+  defineInstallService(define)
   defineCompletion(define, words)
 }

@@ -6,7 +6,7 @@
  */
 import { mkdir, readFile, readdir, realpath, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Misconfigured, NotAllowed } from './errors.ts'
 
@@ -65,9 +65,7 @@ export async function installService(
     throw new Misconfigured(`${unseen} cannot be seen by a unit of the system`, {
       hint: 'install node and xoauthd below /usr, e.g. npm install --global --prefix /usr/local',
     })
-  const folder = system
-    ? '/etc/systemd/system'
-    : join(env['XDG_CONFIG_HOME'] ?? join(env['HOME'] ?? homedir(), '.config'), 'systemd/user')
+  const folder = system ? '/etc/systemd/system' : join(configHome(env), 'systemd/user')
   await mkdir(folder, { recursive: true })
   const names = await readdir(join(shipped, manager))
   const units = await Promise.all(
@@ -87,4 +85,10 @@ export async function installService(
   const missing = units.filter(({ wanted, there }) => there !== wanted)
   for (const { path, wanted } of missing) await writeFile(path, wanted, { mode: 0o644 })
   return { written: missing.map(({ path }) => path), next: nextOf[manager] }
+}
+
+/** The XDG Base Directory Specification ignores a path that is not absolute. */
+function configHome(env: NodeJS.ProcessEnv): string {
+  const named = env['XDG_CONFIG_HOME'] ?? ''
+  return isAbsolute(named) ? named : join(env['HOME'] ?? homedir(), '.config')
 }

@@ -77,8 +77,12 @@ async function readFile(file: string): Promise<{ file: string; text: string; sta
 function candidatesFor(given: string | undefined, env: NodeJS.ProcessEnv): string[] {
   const named = given ?? env['XOAUTHD_CONFIG']
   if (named !== undefined && named !== '') return [resolve(named)]
-  const base = absolute(env['XDG_CONFIG_HOME']) ?? join(homeOf(env), '.config')
-  return [join(base, 'xoauthd', 'config.toml'), systemFile]
+  return [join(configHome(env), 'xoauthd', 'config.toml'), systemFile]
+}
+
+/** Where a person's configuration lies (XDG Base Directory Specification). */
+export function configHome(env: NodeJS.ProcessEnv): string {
+  return absolute(env['XDG_CONFIG_HOME']) ?? join(homeOf(env), '.config')
 }
 
 function refusal(file: string, message: string): ConfigError {

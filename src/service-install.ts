@@ -5,9 +5,9 @@
  * nothing is enabled or started: the commands for that are given back to be read first.
  */
 import { mkdir, readFile, readdir, realpath, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
-import { isAbsolute, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { configHome } from './config-file.ts'
 import { Misconfigured, NotAllowed } from './errors.ts'
 
 export interface ServiceInstall {
@@ -85,10 +85,4 @@ export async function installService(
   const missing = units.filter(({ wanted, there }) => there !== wanted)
   for (const { path, wanted } of missing) await writeFile(path, wanted, { mode: 0o644 })
   return { written: missing.map(({ path }) => path), next: nextOf[manager] }
-}
-
-/** The XDG Base Directory Specification ignores a path that is not absolute. */
-function configHome(env: NodeJS.ProcessEnv): string {
-  const named = env['XDG_CONFIG_HOME'] ?? ''
-  return isAbsolute(named) ? named : join(env['HOME'] ?? homedir(), '.config')
 }

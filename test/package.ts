@@ -1,0 +1,100 @@
+/** What is installed: npm's package and Debian's, each in an empty place, and taken away again. */
+import { execFile } from 'node:child_process'
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { needs } from './fixtures/installed.ts'
+
+const root = join(import.meta.dirname, '..')
+const { env } = process
+/** tap makes every Node process load its own parts, which an installed program has not. */
+const plain = { PATH: env['PATH'], HOME: t.testdir(), LANG: 'C.UTF-8' }
+const exec = promisify(execFile)
+
+function bytesIn(folder: string): number {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => statSync(join(folder, name)))
+    .filter((stats) => stats.isFile())
+    .reduce((sum, { size }) => sum + size, 0)
+}
+
+void t.test("npm's package", async (t) => {
+  const folder = t.testdir({ prefix: {} })
+  const options = { cwd: root, env: { ...plain, npm_config_ignore_scripts: 'true' } }
+  await exec('npm', ['pack', '--silent', '--pack-destination', folder], options)
+  const [tarball = ''] = readdirSync(folder).filter((name) => name.endsWith('.tgz'))
+  const prefix = join(folder, 'prefix')
+  // Without a dependency nothing is asked of a registry.
+  const install = ['install', '--global', '--offline', '--no-audit', '--prefix', prefix]
+  await exec('npm', [...install, join(folder, tarball)], { env: plain })
+  const installed = join(prefix, 'lib/node_modules/xoauthd')
+  t.ok(bytesIn(installed) <= 3_000_000, 'at most 3 MB')
+  t.notOk(readdirSync(installed).includes('node_modules'), 'no dependency')
+  const { stdout } = await exec(join(prefix, 'bin/xoauthd'), ['--version'], { env: plain })
+  t.match(stdout, /^\d+\.\d+\.\d+\n$/)
+  const file = join(folder, 'config.toml')
+  writeFileSync(
+    file,
+    '[[account]]\nuser = "me@gmail.com"\nprovider = "google"\nclient_id = "x.apps.googleusercontent.com"\nclient_secret = "s"\n',
+    { mode: 0o600 },
+  )
+  const check = await exec(join(prefix, 'bin/xoauthd'), ['serve', '--check', '--config', file], {
+    env: plain,
+  })
+  t.match(check.stdout, /1 account\(s\), all well/)
+})
+
+void t.test("Debian's package", needs('dpkg-deb', 'dpkg'), async (t) => {
+  const folder = t.testdir({ admin: { info: {}, updates: {}, status: '', available: '' } })
+  await exec(process.execPath, ['build/deb.js', folder], { cwd: root, env: plain })
+  const [deb = ''] = readdirSync(folder).filter((name) => name.endsWith('.deb'))
+  t.match(basename(deb), /^xoauthd_\d+\.\d+\.\d+_all\.deb$/)
+  const { stdout: fields } = await exec('dpkg-deb', ['--field', join(folder, deb), 'Depends'])
+  t.equal(fields, 'nodejs (>= 20.19)\n')
+
+  const target = join(folder, 'machine')
+  mkdirSync(join(target, 'var/lib/dpkg/info'), { recursive: true })
+  mkdirSync(join(target, 'var/lib/dpkg/updates'))
+  for (const name of ['status', 'available']) writeFileSync(join(target, 'var/lib/dpkg', name), '')
+  const dpkg = (...args: string[]) =>
+    exec(
+      'dpkg',
+      [
+        '--force-not-root',
+        '--force-depends',
+        '--force-script-chrootless',
+        '--log=/dev/null',
+        `--root=${target}`,
+        ...args,
+      ],
+      { env: { ...plain, PATH: `${plain.PATH ?? ''}:/usr/sbin:/sbin` } },
+    )
+  await dpkg('--install', join(folder, deb))
+  const program = join(target, 'usr/bin/xoauthd')
+  t.match((await exec(program, ['--version'], { env: plain })).stdout, /^\d+\.\d+\.\d+\n$/)
+  const there = readdirSync(target, { recursive: true, encoding: 'utf8' })
+  for (const path of [
+    'usr/lib/systemd/system/xoauthd.service',
+    'usr/lib/systemd/user/xoauthd.socket',
+    'usr/share/man/man5/xoauthd.toml.5.gz',
+    'usr/share/bash-completion/completions/xoauthd',
+    'etc/xoauthd',
+  ])
+    t.ok(there.includes(path), path)
+
+  mkdirSync(join(target, 'var/lib/xoauthd'), { recursive: true })
+  writeFileSync(join(target, 'var/lib/xoauthd/grant'), '')
+  writeFileSync(join(target, 'etc/xoauthd/config.toml'), '')
+  await dpkg('--remove', 'xoauthd')
+  const kept = readdirSync(target, { recursive: true, encoding: 'utf8' })
+  t.ok(kept.includes('var/lib/xoauthd/grant'), 'removal keeps the sign-ins')
+  t.ok(kept.includes('etc/xoauthd/config.toml'), 'and the configuration')
+  await dpkg('--purge', 'xoauthd')
+  const left = readdirSync(target, { recursive: true, encoding: 'utf8' })
+  t.same(
+    left.filter((path) => /xoauthd/.test(path)),
+    [],
+    'purge leaves nothing',
+  )
+})

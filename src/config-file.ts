@@ -5,7 +5,7 @@
  * secrets, and then nobody else may read it either.
  */
 import type { Stats } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { ConfigError } from './config-error.ts'
@@ -78,6 +78,27 @@ function candidatesFor(given: string | undefined, env: NodeJS.ProcessEnv): strin
   const named = given ?? env['XOAUTHD_CONFIG']
   if (named !== undefined && named !== '') return [resolve(named)]
   return [join(configHome(env), 'xoauthd', 'config.toml'), systemFile]
+}
+
+/**
+ * Where the configuration is, or where it is to be written when there is none.
+ *
+ * @param given the path of `--config`, if there was one
+ */
+export async function configFileFor(
+  given: string | undefined,
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
+  const candidates = candidatesFor(given, env)
+  for (const file of candidates)
+    if (
+      await stat(file).then(
+        () => true,
+        () => false,
+      )
+    )
+      return file
+  return candidates[0] ?? systemFile
 }
 
 /** Where a person's configuration lies (XDG Base Directory Specification). */

@@ -4,7 +4,7 @@
  *
  * The one door to smol-toml. What a key may hold stands in config-schema.ts and in the providers' files.
  */
-import { TomlError, parse as parseToml } from 'smol-toml'
+import { TomlError, parse as parseToml, type TomlValue } from 'smol-toml'
 import { namesOf, readAccounts, type AccountConfig } from './account-config.ts'
 import { readClients } from './client-config.ts'
 import { ConfigError } from './config-error.ts'
@@ -63,6 +63,17 @@ export async function parseConfig(
     storePath: store.path ?? '',
     log,
     holdsSecret: /"kind":"inline"/.test(JSON.stringify(parsed)),
+  }
+}
+
+export type Value = TomlValue
+
+/** @returns one value in TOML, e.g. `{ file = "secret" }`; undefined when it is none */
+export function parseValue(text: string): TomlValue | undefined {
+  try {
+    return parseToml(`value = ${text}`)['value']
+  } catch {
+    return undefined
   }
 }
 

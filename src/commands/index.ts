@@ -1,5 +1,6 @@
 /** The list of commands, in the order of `--help`. */
 import type { CommandLine } from '../command-line.ts'
+import { defineAdd } from './add.ts'
 import { defineAsk } from './ask.ts'
 import { defineCompletion } from './completion.ts'
 import { defineInstallService } from './install-service.ts'
@@ -8,6 +9,7 @@ import { defineSignIn } from './sign-in.ts'
 
 export function defineCommands({ define, words }: CommandLine): void {
   defineServe(define)
+  defineAdd(define)
   defineSignIn(define)
   defineAsk(define)
   defineInstallService(define)

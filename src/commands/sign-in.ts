@@ -25,7 +25,7 @@ interface LoginFlags extends Common {
   readonly device?: boolean
 }
 
-async function login(user: string, options: LoginFlags): Promise<void> {
+export async function login(user: string, options: LoginFlags): Promise<void> {
   const context = await signInContext(options)
   const remote = env['SSH_CONNECTION'] !== undefined
   const desktop = env['DISPLAY'] !== undefined || env['WAYLAND_DISPLAY'] !== undefined

@@ -33,6 +33,9 @@ export const googleServiceAccount = providerKind({
     key: secret('the JSON key of the service account'),
   },
 
+  recognised: { domains: [], mx: ['google.com', 'googlemail.com'], wholeDomains: true },
+  page: 'google.md',
+
   services(scopes) {
     const known = servicesOf(scopes)
     return { known, usual: known }

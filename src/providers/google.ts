@@ -36,6 +36,12 @@ export const google = providerKind({
     ),
   },
 
+  recognised: {
+    domains: ['gmail.com', 'googlemail.com'],
+    mx: ['google.com', 'googlemail.com'],
+  },
+  page: 'google.md',
+
   services: (scopes) => ({ known: servicesOf(scopes), usual: ['smtp', 'imap'] }),
 
   problems(identity, settings) {

@@ -78,6 +78,8 @@ export const oauth2 = providerKind({
     ),
   },
 
+  page: 'others.md',
+
   services(scopes) {
     const named = Object.keys(scopes).filter((service) => service !== 'login')
     const known = named.length > 0 ? named : ['smtp', 'imap']

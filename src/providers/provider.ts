@@ -139,6 +139,17 @@ export interface ProviderKind<E extends Entries = Entries> {
    * @param scopes what the file says; a service that it names is known, whatever it is
    */
   services(scopes: Scopes): { readonly known: readonly string[]; readonly usual: readonly string[] }
+  /** What an address of this kind is recognised by; nothing where that cannot be. */
+  readonly recognised?: {
+    /** Domains of addresses, e.g. `gmail.com`, in lower case. */
+    readonly domains: readonly string[]
+    /** The ends of the names of hosts that take the mail of other domains (MX). */
+    readonly mx: readonly string[]
+    /** Whether this kind is for whole domains instead of one person. */
+    readonly wholeDomains?: boolean
+  }
+  /** The file of docs/providers/ that tells what to register. */
+  readonly page?: string
   /** Combinations that cannot be; empty when all is well. Runs before `create`. */
   problems?(identity: AccountIdentity, settings: Output<E>): Problem[]
   create(identity: AccountIdentity, settings: Output<E>, surroundings: Surroundings): Provider

@@ -1,0 +1,147 @@
+/** `add`: an address is recognised, its keys are asked for, and the file keeps what was in it. */
+import { chmodSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { accountBlock, parseSetting } from '../src/account-block.ts'
+import { recognise } from '../src/recognise.ts'
+import { createHome, run, startDaemonProcess } from './fixtures/daemon.ts'
+
+const issuer = 'https://issuer.example'
+
+function homeOf(t: Test, toml = '') {
+  const home = createHome(toml)
+  t.teardown(() => home.remove())
+  const add = (args: readonly string[], stdin = '') => run(home, ['add', ...args], { stdin })
+  const text = () => readFileSync(home.configFile, 'utf8')
+  return { home, add, text }
+}
+
+void t.test('an address is recognised', async (t) => {
+  const mx =
+    (...hosts: string[]) =>
+    () =>
+      Promise.resolve(hosts)
+  const none = mx()
+  t.match(await recognise('Me@GMail.com', none), { provider: 'google', because: /gmail\.com/ })
+  const corp = mx('alt1.aspmx.l.google.com')
+  t.match(await recognise('me@corp.example', corp), {
+    provider: 'google',
+    because: 'alt1.aspmx.l.google.com takes the mail of corp.example',
+  })
+  t.match(await recognise('*@corp.example', corp), { provider: 'google-service-account' })
+  t.equal(await recognise('me@corp.example', mx('mx.notgoogle.com')), undefined)
+  t.equal(await recognise('me@corp.example', none), undefined)
+})
+
+void t.test('values of the command line', (t) => {
+  t.same(parseSetting('client_id=12.apps'), ['client_id', '12.apps'])
+  t.same(parseSetting('key={ file = "k" }'), ['key', { file: 'k' }])
+  t.same(parseSetting('services=["smtp"]'), ['services', ['smtp']])
+  t.throws(() => parseSetting('client'), { code: 'bad-request', hint: /--set/ })
+  t.equal(
+    accountBlock({ user: 'a"b', n: 3, on: true, scopes: { smtp: ['x'], 'a b': [] } }),
+    '\n[[account]]\nuser = "a\\"b"\nn = 3\non = true\nscopes = { smtp = ["x"], "a b" = [] }\n',
+  )
+  t.end()
+})
+
+void t.test('asked for at a terminal', async (t) => {
+  const { home, add, text } = homeOf(t)
+  rmSync(home.configFile)
+  const { code, stderr } = await add(
+    [],
+    'me@gmail.com\n12.apps.googleusercontent.com\n\n~/google-secret\nn\n',
+  )
+  t.equal(code, 0, stderr)
+  t.match(stderr, /me@gmail\.com is an account of google: of the domain gmail\.com\./)
+  t.match(stderr, /docs\/providers\/google\.md/)
+  t.match(stderr, /client_id: an OAuth client of the type "Desktop app"/)
+  t.match(
+    stderr,
+    /Added me@gmail\.com to \S+config\.toml\.\n[^]*Next: xoauthd login me@gmail\.com\n$/,
+  )
+  t.equal(
+    text(),
+    `# The configuration of xoauthd: xoauthd.toml(5).
+
+[[account]]
+user = "me@gmail.com"
+provider = "google"
+client_id = "12.apps.googleusercontent.com"
+client_secret = { file = "~/google-secret" }
+`,
+  )
+  t.equal(statSync(home.configFile).mode & 0o777, 0o600)
+})
+
+void t.test('given by options, beside what is there', async (t) => {
+  const before = `# my mail
+[client.corp]
+client_id = "mail"
+client_secret = "s"   # kept`
+  const { home, add, text } = homeOf(t, before)
+  const real = join(home.path, 'real.toml')
+  writeFileSync(real, before, { mode: 0o640 })
+  chmodSync(real, 0o600)
+  rmSync(home.configFile)
+  symlinkSync(real, home.configFile)
+  const flags = ['--provider', 'oauth2', '--set', 'client=corp', '--set', `issuer=${issuer}`]
+  t.match(await add(['me@issuer.example', ...flags]), {
+    code: 0,
+    stdout: '',
+    stderr: /Next: xoauthd login me@issuer\.example\n$/,
+  })
+  const after = `${before}\n
+[[account]]
+user = "me@issuer.example"
+provider = "oauth2"
+client = "corp"
+issuer = "${issuer}"
+`
+  t.equal(readFileSync(real, 'utf8'), after, 'the link is one still')
+  t.equal(text(), after)
+})
+
+void t.test('a running daemon has it at once', async (t) => {
+  const account = (user: string) =>
+    `[[account]]\nuser = "${user}"\nprovider = "oauth2"\nissuer = "${issuer}"\nclient_id = "m"\n`
+  const { home, add } = homeOf(t, account('you@issuer.example'))
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop())
+  const flags = ['--provider', 'oauth2', '--set', `issuer=${issuer}`, '--set', 'client_id=m']
+  t.match(await add(['me@issuer.example', ...flags]), { code: 0, stderr: /The daemon has it\./ })
+  t.match(await run(home, ['token', 'me@issuer.example']), { code: 77, stderr: /signed in/ })
+})
+
+void t.test('what is wrong changes nothing', async (t) => {
+  const before =
+    '[[account]]\nuser = "me@gmail.com"\nprovider = "google"\nclient_id = "1.apps.googleusercontent.com"\nclient_secret = "s"\n'
+  const { add, text } = homeOf(t, before)
+  const cases: [string[], object][] = [
+    [['nobody'], { code: 64, stderr: /nobody is no mail address\nhint: / }],
+    [['x@y.example', '--provider', 'gogle'], { code: 64, stderr: /gogle is no provider/ }],
+    [
+      ['x@gmail.com'],
+      { code: 64, stderr: /no answer to: client_id: .*\nhint: .*--set client_id=/ },
+    ],
+    [['x@gmail.com', '--set', 'oops'], { code: 64, stderr: /--set takes key=value/ }],
+    [
+      ['x@gmail.com', '--set', 'client_id=x', '--set', 'client_secret=s'],
+      { code: 78, stderr: /config\.toml:\d+: account\[2\]\.client_id is no client id of Google/ },
+    ],
+    [
+      [
+        'me@gmail.com',
+        '--set',
+        'client_id=1.apps.googleusercontent.com',
+        '--set',
+        'client_secret=s',
+      ],
+      { code: 78, stderr: /is a name of .* already/ },
+    ],
+  ]
+  await Promise.all(
+    cases.map(async ([args, wanted]) => t.match(await add(args), wanted, args.join(' '))),
+  )
+  t.equal(text(), before)
+})

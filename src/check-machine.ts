@@ -1,0 +1,142 @@
+/**
+ * What `check` looks at on this machine: the folder of sign-ins, the running daemon and its sockets, and
+ * whether a token could end up in a core file or in swap.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { obstacle, personNamed } from './access.ts'
+import type { Config } from './config.ts'
+import { finding, type Finding } from './findings.ts'
+import { userName } from './identity.ts'
+import type { SocketConfig } from './socket-config.ts'
+import type { DaemonStatus } from './status.ts'
+
+/** What is known before anything is looked at. */
+export interface Machine {
+  readonly config: Config
+  /** What the daemon said; undefined when none answers. */
+  readonly daemon: DaemonStatus | undefined
+  /** The user that a mail agent runs as, who is to reach a socket. */
+  readonly agent: string | undefined
+  /** The version of this program. */
+  readonly version: string
+}
+
+export async function checkMachine(machine: Machine): Promise<Finding[]> {
+  const { config, daemon } = machine
+  const accounts = `${config.accounts.length} account${config.accounts.length === 1 ? '' : 's'}`
+  const rows: Finding[] = [
+    finding('ok', 'configuration', `${config.file}, ${accounts}`),
+    await storeFinding(config.storePath, daemon),
+    daemonFinding(machine),
+    ...(await Promise.all(config.sockets.map((socket) => socketFinding(socket, daemon)))),
+  ]
+  if (machine.agent !== undefined) rows.push(...(await agentFindings(machine.agent, config)))
+  if (daemon) rows.push(await coreFinding(daemon.pid), await swapFinding(daemon.pid))
+  return rows
+}
+
+async function storeFinding(path: string, daemon: DaemonStatus | undefined): Promise<Finding> {
+  const there = await stat(path).catch(() => undefined)
+  if (!there)
+    return finding('warning', 'store', `${path} is not there yet`, {
+      hint: 'the first login makes it',
+    })
+  if ((there.mode & 0o077) !== 0)
+    return finding('problem', 'store', `${path} is open to others`, {
+      hint: `chmod 0700 ${path}`,
+    })
+  const owner = userName(there.uid)
+  if (daemon?.store.encrypted === true)
+    return finding('ok', 'store', `${path}, of ${owner}, encrypted`)
+  return finding('ok', 'store', `${path}, of ${owner}, not encrypted`, {
+    hint: 'whoever can read the disk can use it; xoauthd store encrypt changes that',
+  })
+}
+
+function daemonFinding({ daemon, version }: Machine): Finding {
+  if (!daemon)
+    return finding('problem', 'daemon', 'none answers', {
+      hint: 'start it: systemctl --user start xoauthd, or: xoauthd serve',
+      code: 'unavailable',
+    })
+  if (daemon.program !== version)
+    return finding('warning', 'daemon', `runs version ${daemon.program}, and this is ${version}`, {
+      hint: 'restart it',
+    })
+  return finding('ok', 'daemon', `version ${daemon.program}, process ${daemon.pid}`)
+}
+
+async function socketFinding(
+  { path, mode, gid, uid }: SocketConfig,
+  daemon: DaemonStatus | undefined,
+): Promise<Finding> {
+  const check = 'socket'
+  const there = await stat(path).catch(() => undefined)
+  if (!there?.isSocket())
+    return daemon
+      ? finding('problem', check, `${path} is not there`, { hint: 'run: xoauthd reload' })
+      : finding('skipped', check, `${path} is there when the daemon runs`)
+  const found = there.mode & 0o777
+  const octal = (bits: number) => bits.toString(8).padStart(4, '0')
+  if (found !== mode)
+    return finding('problem', check, `${path} has mode ${octal(found)} instead of ${octal(mode)}`, {
+      hint: 'run: xoauthd reload, or correct SocketMode= in its unit',
+    })
+  const wrongGroup = gid !== undefined && there.gid !== gid
+  if (wrongGroup || (uid !== undefined && there.uid !== uid))
+    return finding('problem', check, `${path} has another owner or group than the file says`, {
+      hint: 'run: xoauthd reload, or correct SocketUser= and SocketGroup= in its unit',
+    })
+  return finding('ok', check, `${path}, mode ${octal(found)}`)
+}
+
+async function agentFindings(name: string, config: Config): Promise<Finding[]> {
+  const person = personNamed(name)
+  const check = `as ${name}`
+  if (!person)
+    return [
+      finding('problem', check, 'no such user on this machine', { hint: 'see: getent passwd' }),
+    ]
+  const found = await Promise.all(
+    config.sockets.map(async ({ path }) => {
+      const problem = await obstacle(path, person).catch(() => ({
+        message: 'it is not there',
+        hint: 'start the daemon',
+      }))
+      return { path, problem }
+    }),
+  )
+  const open = found.filter(({ problem }) => !problem)
+  if (open.length > 0) return open.map(({ path }) => finding('ok', check, `may open ${path}`))
+  return found.map(({ path, problem }) =>
+    finding('problem', check, `${path}: ${problem?.message ?? ''}`, {
+      hint: problem?.hint ?? '',
+      code: 'not-allowed',
+    }),
+  )
+}
+
+async function coreFinding(pid: number): Promise<Finding> {
+  const limits = await readFile(`/proc/${pid}/limits`, 'utf8').catch(() => '')
+  const soft = /^Max core file size +(\S+)/m.exec(limits)?.[1]
+  if (soft === undefined) return finding('skipped', 'core files', 'this system does not say')
+  if (soft === '0') return finding('ok', 'core files', 'off')
+  return finding('warning', 'core files', 'a crash could write tokens to disk', {
+    hint: 'LimitCORE=0 in the unit, or ulimit -c 0 before the start',
+  })
+}
+
+async function swapFinding(pid: number): Promise<Finding> {
+  const swaps = await readFile('/proc/swaps', 'utf8').catch(() => '')
+  if (swaps.trim().split('\n').length < 2) return finding('ok', 'swap', 'none on this machine')
+  const group = /^0::(.*)$/m.exec(
+    await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => ''),
+  )?.[1]
+  const limit = await readFile(`/sys/fs/cgroup${group ?? ''}/memory.swap.max`, 'utf8').catch(
+    () => '',
+  )
+  if (limit.trim() === '0') return finding('ok', 'swap', 'off for the daemon')
+  return finding('warning', 'swap', 'tokens could be written to swap', {
+    hint: 'MemorySwapMax=0 in the unit, or encrypted swap',
+  })
+}

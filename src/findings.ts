@@ -1,0 +1,69 @@
+/** What `check` found: one row a check, for people and as JSON. The form of the JSON is documented. */
+import type { FailureCode } from './errors.ts'
+
+export type Verdict = 'ok' | 'warning' | 'problem' | 'skipped'
+
+export interface Finding {
+  readonly verdict: Verdict
+  /** The account it is about; null where it is about the machine. */
+  readonly account: string | null
+  /** What was looked at, e.g. `clock`. */
+  readonly check: string
+  /** What was seen. */
+  readonly saw: string
+  /** What to do; empty where there is nothing. */
+  readonly hint: string
+  /** For a problem: the exit status it stands for. */
+  readonly code: FailureCode | null
+}
+
+type Words = Partial<Pick<Finding, 'hint' | 'account' | 'code'>>
+
+/** A row; about the machine, with nothing to do, unless it says otherwise. */
+export function finding(verdict: Verdict, check: string, saw: string, words: Words = {}): Finding {
+  const code = verdict === 'problem' ? 'misconfigured' : null
+  return { verdict, account: null, check, saw, hint: '', code, ...words }
+}
+
+const colours: Readonly<Record<Verdict, string>> = {
+  ok: '32',
+  warning: '33',
+  problem: '31',
+  skipped: '2',
+}
+
+/**
+ * A row a check, in the order they were made, under the account that they are about.
+ *
+ * @param columns how wide the terminal is
+ * @param coloured only where somebody looks
+ */
+export function findingsText(
+  findings: readonly Finding[],
+  { columns, coloured }: { columns: number; coloured: boolean },
+): string {
+  const lines: string[] = []
+  let about: string | null = null
+  for (const { verdict, account, check, saw, hint } of findings) {
+    if (account !== about) lines.push('', account ?? '')
+    about = account
+    const word = verdict.padEnd(8)
+    const shown = coloured ? `\x1b[${colours[verdict]}m${word}\x1b[0m` : word
+    const [first = '', ...rest] = wrapped(saw, columns - 25)
+    lines.push(`${shown} ${check.padEnd(14)}  ${first}`.trimEnd())
+    lines.push(...rest.map((line) => `${' '.repeat(25)}${line}`))
+    lines.push(...wrapped(hint, columns - 28).map((line) => `${' '.repeat(25)}→ ${line}`.trimEnd()))
+  }
+  return `${lines.join('\n').trim()}\n`
+}
+
+/** Lines of at most so many characters; a longer word has one of its own. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ').filter(Boolean)) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + 1 + word.length > Math.max(width, 30)) lines.push(word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines
+}

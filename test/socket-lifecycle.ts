@@ -69,7 +69,7 @@ void t.test('a client that stalls is cut', async (t) => {
   }
   const service = { credentials, audit, log, now: Date.now, scope: createScope(everything) }
   const opened = await openSocket(
-    { ...socket, control: false },
+    socket,
     { ...service, control: undefined },
     undefined,
     50,

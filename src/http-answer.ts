@@ -102,7 +102,9 @@ function refusalOf(request: IncomingMessage, target: Target, desk: Desk): Refusa
   })
   if (isBrowser(headers)) return refuse('browsers are not answered')
   if (!desk.isAllowed(socket)) return refuse('this address is not in allow')
-  for (const name of authority === undefined ? [headers.host] : [headers.host, authority])
+  // Of several Host headers nobody knows which one another reader believed.
+  const names: (string | undefined)[] = request.headersDistinct['host'] ?? [undefined]
+  for (const name of authority === undefined ? names : [...names, authority])
     if (!isOwnName(name, socket, desk.config))
       return refuse('the Host of the request is not ours', 'add its name to hosts in [http]')
   if (method !== 'GET' && method !== 'HEAD')

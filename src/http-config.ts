@@ -39,6 +39,7 @@ export interface HttpConfig {
 }
 
 type Entry = Partial<Output<typeof httpEntries>>
+type Lacks = (key: string) => boolean
 
 /**
  * @param value what stands in `[http]`; undefined when there is none
@@ -63,10 +64,12 @@ export function readHttp(
     report(['http', ...(typeof key === 'string' ? [key] : key)], message)
   const entry = checkTable(httpEntries, value, ['http'], report)
   if (entry.listen === undefined) return undefined
+  // What is there and wrong is not missing as well.
+  const lacks: Lacks = (key) => !Object.hasOwn(value, key)
   const inFolder = (path: string) => expandPath(path, dirname(file), env)
   const listen = /^[/~.]/.test(entry.listen)
-    ? unixListen(entry, resolve(inFolder(entry.listen)), taken, complain)
-    : tcpListen(entry, entry.listen, complain)
+    ? unixListen(entry, resolve(inFolder(entry.listen)), taken, lacks, complain)
+    : tcpListen(entry, entry.listen, lacks, complain)
   reportScope(entry, served, complain)
   entry.allow?.forEach((network, index) => {
     if (!addNetwork(new BlockList(), network))
@@ -84,21 +87,26 @@ export function readHttp(
   return {
     listen,
     path: entry.path,
-    login: loginOf(entry, listen, complain),
+    login: loginOf(entry, listen, lacks, complain),
     allow: entry.allow,
     hosts,
     accounts: entry.accounts,
     services: entry.services,
-    tls: tlsOf(entry, inFolder, complain),
+    tls: tlsOf(entry, inFolder, lacks, complain),
   }
 }
 
-function loginOf(entry: Entry, listen: HttpListen, complain: Complain): HttpConfig['login'] {
+function loginOf(
+  entry: Entry,
+  listen: HttpListen,
+  lacks: Lacks,
+  complain: Complain,
+): HttpConfig['login'] {
   const { user, password } = entry
   if (user !== undefined && password !== undefined) return { user, password }
-  const isOpen = listen.kind === 'unix' && user === password
+  const isOpen = listen.kind === 'unix' && lacks('user') && lacks('password')
   for (const key of ['user', 'password'] as const)
-    if (entry[key] === undefined && !isOpen)
+    if (lacks(key) && !isOpen)
       complain(
         key,
         listen.kind === 'tcp'
@@ -111,10 +119,11 @@ function loginOf(entry: Entry, listen: HttpListen, complain: Complain): HttpConf
 function tlsOf(
   { cert, key }: Entry,
   inFolder: (path: string) => string,
+  lacks: Lacks,
   complain: Complain,
 ): HttpConfig['tls'] {
-  if ((cert === undefined) !== (key === undefined))
-    complain(cert === undefined ? 'cert' : 'key', 'is missing; cert and key belong together')
+  if (lacks('cert') !== lacks('key'))
+    complain(lacks('cert') ? 'cert' : 'key', 'is missing; cert and key belong together')
   if (cert === undefined || key === undefined) return undefined
   // What is not the PEM itself is where to find it.
   const located = (secret: Secret): Secret => {
@@ -126,7 +135,7 @@ function tlsOf(
   return { cert: located(cert), key: located(key) }
 }
 
-function tcpListen(entry: Entry, text: string, complain: Complain): HttpListen {
+function tcpListen(entry: Entry, text: string, lacks: Lacks, complain: Complain): HttpListen {
   for (const key of ['mode', 'group'] as const)
     if (entry[key] !== undefined)
       complain(key, 'belongs to a UNIX path, and listen is host:port; remove it')
@@ -139,7 +148,7 @@ function tcpListen(entry: Entry, text: string, complain: Complain): HttpListen {
     return { kind: 'tcp', host: '127.0.0.1', port: 0 }
   }
   const { host } = address
-  if (!isLoopback(host.includes(':') ? `[${host}]` : host) && entry.cert === undefined)
+  if (!isLoopback(host.includes(':') ? `[${host}]` : host) && lacks('cert'))
     complain(
       'listen',
       `is ${host}, which others can reach, and tokens would travel in clear; set cert and key, or listen on 127.0.0.1, [::1] or a UNIX path`,
@@ -151,6 +160,7 @@ function unixListen(
   entry: Entry,
   path: string,
   taken: readonly string[],
+  lacks: Lacks,
   complain: Complain,
 ): HttpListen {
   const { mode = 0o600, group } = entry
@@ -160,7 +170,7 @@ function unixListen(
   if (entry.allow)
     complain('allow', 'belongs to host:port; who may open a UNIX path is said by mode and group')
   for (const key of ['accounts', 'services'] as const)
-    if ((mode & 0o077) !== 0 && entry[key] === undefined)
+    if ((mode & 0o077) !== 0 && lacks(key))
       complain(key, 'is missing; a socket that others may open must say what it serves')
   const gid = group === undefined ? undefined : groupId(group)
   if (group !== undefined && gid === undefined)

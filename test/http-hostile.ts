@@ -48,6 +48,8 @@ const close = 'Connection: close'
 const mine = `Authorization: ${authorization}`
 
 void t.test('malformed and oversized', async (t) => {
+  // Over the limit, and read in one piece: what is left unread would reset the connection.
+  const headerBytes = 20_000
   const cases: [bytes: string, status: number][] = [
     [get(target, close, mine), 400],
     [get(target, 'Host:', close, mine), 403],
@@ -55,8 +57,8 @@ void t.test('malformed and oversized', async (t) => {
     [`GET ${target} HTTP/1.0\r\n${mine}\r\n\r\n`, 403],
     ['\x16\x03\x01\x02\x00\r\n\r\n', 400],
     ['GET\r\n\r\n', 400],
-    [get(target, host, `X: ${'x'.repeat(100_000)}`), 431],
-    [get(`/?account=${'x'.repeat(100_000)}`, host), 431],
+    [get(target, host, `X: ${'x'.repeat(headerBytes)}`), 431],
+    [get(`/?account=${'x'.repeat(headerBytes)}`, host), 431],
     [get(`/?account=${'x'.repeat(10_000)}`, host, mine, close), 400],
     [get('/?account=%', host, mine, close), 400],
     [get('http://[/', host, mine, close), 403],

@@ -7,7 +7,13 @@
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema'
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { accountEntries, clientEntries, fileEntries, socketEntries } from '../src/config-schema.ts'
+import {
+  accountEntries,
+  clientEntries,
+  fileEntries,
+  httpEntries,
+  socketEntries,
+} from '../src/config-schema.ts'
 import { providers } from '../src/providers/index.ts'
 import type { ProviderKind } from '../src/providers/provider.ts'
 import { aboutOf, constant, described, table, type Entries } from '../src/schema.ts'
@@ -39,6 +45,10 @@ export function fileSchema(): JsonSchema {
         description: 'the sockets on which requests are answered',
         type: 'array',
         items: tableSchema(socketEntries),
+      },
+      http: {
+        description: 'the authentication server over HTTP',
+        ...tableSchema(httpEntries),
       },
       ...properties,
     },

@@ -5,6 +5,8 @@
 import { levels } from './log.ts'
 import { providers } from './providers/index.ts'
 import {
+  address,
+  byHost,
   byService,
   choice,
   count,
@@ -12,6 +14,7 @@ import {
   flag,
   hostPort,
   list,
+  loginName,
   mode,
   nonEmptyList,
   notYet,
@@ -22,6 +25,7 @@ import {
   service,
   table,
   text,
+  urlPath,
 } from './schema.ts'
 
 /** The keys of every `[[account]]`. */
@@ -106,15 +110,47 @@ export const socketEntries = {
     ),
   ),
   protocol: optional(
-    choice(
-      ['line'],
-      'what is spoken on it',
-      'must be "line"; "socketmap" is not served by this version yet',
-    ),
+    choice(['line', 'socketmap'], 'what is spoken on it; "socketmap" is for postfix'),
     'line',
   ),
-  map: notYet('belongs to "socketmap", which this version does not serve yet; remove it'),
+  map: optional(
+    byHost(
+      address('the mailbox whose token it gets'),
+      'with socketmap: the mailbox for each host that postfix sends to, where it does not ask by sender',
+    ),
+  ),
   control: optional(flag('whether it answers status, refresh and reload; only with mode "0600"')),
+}
+
+/** The keys of `[http]`. */
+export const httpEntries = {
+  listen: text('where it listens: host:port, or the path of a UNIX socket'),
+  mode: optional(mode('the permissions of the UNIX socket, octal, in quotes; "0600" unless set')),
+  group: optional(text('the group of the UNIX socket, by name or number')),
+  path: optional(urlPath('the only URL path that is answered; any unless set')),
+  user: optional(loginName('the user name that requests must bring; not needed on a UNIX socket')),
+  password: optional(secret('the password that requests must bring')),
+  allow: optional(
+    nonEmptyList(
+      text('an address or a block, e.g. "10.0.0.0/8"'),
+      'the networks that may ask; whoever can reach it unless set',
+    ),
+  ),
+  hosts: optional(
+    list(text('a host name'), 'names in URLs by which it is reached, beside those of loopback'),
+    [],
+  ),
+  accounts: optional(
+    nonEmptyList(
+      pattern('an account or mailbox, or "*@domain"'),
+      'whose tokens it gives out; all unless set',
+    ),
+  ),
+  services: optional(
+    nonEmptyList(service('a service, e.g. "smtp"'), 'what it gives tokens out for; all unless set'),
+  ),
+  cert: optional(secret('the certificate for TLS, with its chain: a PEM file')),
+  key: optional(secret("the certificate's key: a PEM file")),
 }
 
 /** The tables of which there is one. */
@@ -139,6 +175,5 @@ export const fileEntries = {
     ),
     {},
   ),
-  http: notYet('is not served by this version yet; remove the table'),
   notify: notYet('is not done by this version yet; remove the table'),
 }

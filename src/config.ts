@@ -9,6 +9,7 @@ import { namesOf, readAccounts, type AccountConfig } from './account-config.ts'
 import { readClients } from './client-config.ts'
 import { ConfigError } from './config-error.ts'
 import { fileEntries } from './config-schema.ts'
+import { readHttp, type HttpConfig } from './http-config.ts'
 import { createLocator, keyName, type KeyPath } from './locate.ts'
 import type { Level } from './log.ts'
 import { checkTable, tablesOf, type Report } from './schema-check.ts'
@@ -18,6 +19,7 @@ export interface Config {
   readonly file: string
   readonly accounts: readonly AccountConfig[]
   readonly sockets: readonly SocketConfig[]
+  readonly http: HttpConfig | undefined
   readonly storePath: string
   readonly log: { readonly level: Level; readonly audit: boolean }
   /** Whether the text itself holds a secret, so that its file must be private. */
@@ -36,8 +38,13 @@ export async function parseConfig(
 ): Promise<Config> {
   const problems: Problem[] = []
   const report: Report = (path, message) => void problems.push({ path, message })
-  const { account, client, socket, ...rest } = readToml(text, file)
-  const { store, log } = checkTable(fileEntries, rest, [], report, ['account', 'client', 'socket'])
+  const { account, client, socket, http, ...rest } = readToml(text, file)
+  const { store, log } = checkTable(fileEntries, rest, [], report, [
+    'account',
+    'client',
+    'socket',
+    'http',
+  ])
   if (account === undefined || (Array.isArray(account) && account.length === 0))
     report(['account'], 'is missing; write at least one [[account]] with user and provider')
   const tables = tablesOf('account', account, report)
@@ -54,12 +61,15 @@ export async function parseConfig(
     env,
     report,
   )
+  const paths = sockets.map(({ path }) => path)
+  const server = readHttp(http, { names, services }, paths, file, env, report)
   if (problems.length > 0 || !store || !log) throw await located(problems, text, file)
-  const parsed = [accounts, [...clients.values()].map((each) => each.parsed)]
+  const parsed = [accounts, [...clients.values()].map((each) => each.parsed), server]
   return {
     file,
     accounts,
     sockets,
+    http: server,
     storePath: store.path ?? '',
     log,
     holdsSecret: /"kind":"inline"/.test(JSON.stringify(parsed)),

@@ -93,6 +93,47 @@ export const pattern = (about: string) =>
     v.description(about),
   )
 
+/** One mailbox, `me@example.org`. */
+export const address = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.check(isAddress, 'is no mail address; write "name@domain"'),
+    v.description(about),
+  )
+
+/** Something by host: `{ "smtp.example.org" = … }`, also as postfix writes a next hop: `[host]:port`. */
+export const byHost = <Value extends v.GenericSchema>(value: Value, about: string) =>
+  v.pipe(
+    v.record(
+      v.pipe(
+        v.string(),
+        v.regex(
+          /^(?:\[[^\s[\]]+\]|[^\s[\]@]+)(?::\d{1,5})?$/,
+          'is no host; write e.g. "smtp.example.org", or "[smtp.example.org]:587"',
+        ),
+      ),
+      value,
+    ),
+    v.description(about),
+  )
+
+/** A path of a URL, as a request has it. */
+export const urlPath = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^\/[!-~]*$/, 'must begin with "/" and be written as in a URL'),
+    v.regex(/^[^?#]*$/, 'has a query; write the path alone, e.g. "/authentication"'),
+    v.description(about),
+  )
+
+/** The user of Basic authentication (RFC 7617), which ends at a colon. */
+export const loginName = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^[^:\x00-\x1f\x7f]+$/, 'must be a name without a colon'),
+    v.description(about),
+  )
+
 /** What a control socket answers before it looks for a service of that name. */
 const controlWords = ['status', 'refresh', 'reload']
 

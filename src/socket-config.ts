@@ -5,7 +5,7 @@
  * the owner alone, on which the daemon is controlled.
  */
 import { dirname, resolve } from 'node:path'
-import { matches } from './address.ts'
+import { foldCase, matches } from './address.ts'
 import { socketEntries } from './config-schema.ts'
 import { groupId, userId } from './identity.ts'
 import { keyName, type KeyPath } from './locate.ts'
@@ -32,6 +32,9 @@ export interface SocketConfig {
   readonly accounts: readonly string[] | undefined
   readonly services: readonly string[] | undefined
   readonly control: boolean
+  readonly protocol: 'line' | 'socketmap'
+  /** With socketmap: the mailbox of each host that postfix sends to; hosts in lower case. */
+  readonly map: ReadonlyMap<string, string>
 }
 
 /** sun_path of unix(7) has 108 bytes, the last of them zero; Node cuts what is longer, in silence. */
@@ -40,16 +43,17 @@ export const socketPathMaxBytes = 107
 const ownerOnly = 0o600
 
 type Entry = Partial<Output<typeof socketEntries>>
-type Complain = (key: string | readonly [string, number], message: string) => void
+/** Takes a problem with a key, or with an item of a list, of one table. */
+export type Complain = (key: string | readonly [string, string | number], message: string) => void
 
 /**
- * @param names what accounts are found by, to find patterns that none serves
+ * @param served what the accounts offer, to find what none of them does
  * @param report takes each problem with the path of its key
  * @returns the sockets, which are as they should be when nothing was reported
  */
 export function readSockets(
   tables: readonly Placed[],
-  { names, services }: Served,
+  served: Served,
   file: string,
   env: NodeJS.ProcessEnv,
   report: Report,
@@ -67,21 +71,8 @@ export function readSockets(
       taken.set(path, at)
     }
     reportRights(entry, table, complain)
-    entry.accounts?.forEach((pattern, index) => {
-      if (!names.some((name) => matches(name, pattern) || matches(pattern, name)))
-        complain(
-          ['accounts', index],
-          `names ${pattern}, which no [[account]] serves; correct it, or add it to the mailboxes of one`,
-        )
-    })
-    if (services)
-      entry.services?.forEach((service, index) => {
-        if (!services.includes(service))
-          complain(
-            ['services', index],
-            `names "${service}", which no [[account]] has; ${suggestion(service, services) ?? 'remove it'}`,
-          )
-      })
+    reportScope(entry, served, complain)
+    reportProtocol(entry, served, complain)
     return resolved(entry, path, path === usual, complain)
   })
   if (sockets.some(({ control }) => control)) return sockets
@@ -101,7 +92,7 @@ function controlSocket(path: string, clash: KeyPath | undefined, report: Report)
       `is missing, and the default path ${tooLong(path)}; write a [[socket]] with path and control = true`,
     )
   const everything = { gid: undefined, uid: undefined, accounts: undefined, services: undefined }
-  return { path, mode: 0o600, ...everything, control: true }
+  return { path, mode: 0o600, ...everything, control: true, protocol: 'line', map: new Map() }
 }
 
 function reportPath(
@@ -117,11 +108,11 @@ function reportPath(
     complain('path', `is the same as that of ${keyName(other)}: ${path}; write another`)
 }
 
-function isTooLong(path: string): boolean {
+export function isTooLong(path: string): boolean {
   return Buffer.byteLength(path) > socketPathMaxBytes
 }
 
-function tooLong(path: string): string {
+export function tooLong(path: string): string {
   return `is ${Buffer.byteLength(path)} bytes long, where ${socketPathMaxBytes} are the most that a socket may have`
 }
 
@@ -141,12 +132,54 @@ function reportRights(entry: Entry, table: Table, complain: Complain): void {
       )
 }
 
+/** What a listener is to serve, somebody must have. */
+export function reportScope(
+  entry: Pick<Entry, 'accounts' | 'services'>,
+  { names, services }: Served,
+  complain: Complain,
+): void {
+  entry.accounts?.forEach((pattern, index) => {
+    if (!isServed(pattern, names))
+      complain(
+        ['accounts', index],
+        `names ${pattern}, which no [[account]] serves; correct it, or add it to the mailboxes of one`,
+      )
+  })
+  if (services)
+    entry.services?.forEach((service, index) => {
+      if (!services.includes(service))
+        complain(
+          ['services', index],
+          `names "${service}", which no [[account]] has; ${suggestion(service, services) ?? 'remove it'}`,
+        )
+    })
+}
+
+function isServed(pattern: string, names: readonly string[]): boolean {
+  return names.some((name) => matches(name, pattern) || matches(pattern, name))
+}
+
+function reportProtocol(entry: Entry, { names }: Served, complain: Complain): void {
+  const { protocol, map, control, accounts = names } = entry
+  if (protocol === 'socketmap' && control === true)
+    complain('control', 'needs protocol = "line"; remove one of them')
+  if (map && protocol === 'line')
+    complain('map', 'belongs to protocol = "socketmap"; set that, or remove it')
+  for (const [host, mailbox] of Object.entries(map ?? {}))
+    if (!accounts.some((pattern) => matches(pattern, mailbox)) || !isServed(mailbox, names))
+      complain(
+        ['map', host],
+        `names ${mailbox}, which this socket does not serve; correct it, or add it to accounts`,
+      )
+}
+
 function octal(mode: number): string {
   return mode.toString(8).padStart(4, '0')
 }
 
 function resolved(entry: Entry, path: string, isUsual: boolean, complain: Complain): SocketConfig {
-  const { mode = ownerOnly, group, owner, accounts, services } = entry
+  const { mode = ownerOnly, group, owner, accounts, services, protocol = 'line' } = entry
+  const map = new Map(Object.entries(entry.map ?? {}).map(([host, to]) => [foldCase(host), to]))
   const gid = group === undefined ? undefined : groupId(group)
   if (group !== undefined && gid === undefined)
     complain('group', `"${group}" is no group of this machine; choose one of: getent group`)
@@ -154,6 +187,6 @@ function resolved(entry: Entry, path: string, isUsual: boolean, complain: Compla
   if (owner !== undefined && uid === undefined)
     complain('owner', `"${owner}" is no user of this machine; choose one of: getent passwd`)
   // The default path is where commands look for the daemon.
-  const control = entry.control ?? (isUsual && mode === ownerOnly)
-  return { path, mode, gid, uid, accounts, services, control }
+  const control = entry.control ?? (isUsual && mode === ownerOnly && protocol === 'line')
+  return { path, mode, gid, uid, accounts, services, control, protocol, map }
 }

@@ -7,12 +7,11 @@
  * writes zero bytes. A warm answer makes no function of its own on its way: that took longer than the
  * rest of it.
  */
-import { stat } from 'node:fs/promises'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import type { Audit } from './audit.ts'
-import { bindSocket, cannotOpen } from './bind.ts'
+import type { SocketName } from './bind.ts'
 import type { Credentials, Scope } from './credentials.ts'
-import { Misconfigured, asFailure } from './errors.ts'
+import { asFailure } from './errors.ts'
 import type { Log } from './log.ts'
 import {
   failureReply,
@@ -23,15 +22,8 @@ import {
   type Credential,
   type CredentialRequest,
 } from './protocol.ts'
-import type { SocketConfig } from './socket-config.ts'
 
-export interface SocketListener {
-  readonly path: string
-  /** Takes the name away and stops accepting; both are done when this resolves. */
-  leave(): Promise<void>
-  /** After {@link leave}: lets open requests end, for a while. */
-  drain(): Promise<void>
-}
+import { createPlaces, listenAt, type Places, type SocketListener } from './unix-listener.ts'
 
 export interface SocketService {
   readonly credentials: Credentials
@@ -44,15 +36,6 @@ export interface SocketService {
 }
 
 const usualStallMs = 10_000
-/** What a closing daemon gives its open requests. */
-const closeMs = 5_000
-/** Listening again sets systemd's backlog anew; the kernel caps it at net.core.somaxconn. */
-const inheritedBacklog = 65_535
-/**
- * Four times the backlog that the kernel allows today, and all the same a bound on the memory and the
- * descriptors that the clients of one socket can take; who comes beyond it is hung up on.
- */
-const maxConnections = 16_384
 
 /**
  * Opens one socket.
@@ -62,7 +45,7 @@ const maxConnections = 16_384
  * @rejects Misconfigured when it cannot be opened; Unavailable when another daemon has it
  */
 export async function openSocket(
-  config: SocketConfig,
+  config: SocketName,
   service: SocketService,
   inherited: number | undefined,
   stallMs = usualStallMs,
@@ -70,68 +53,7 @@ export async function openSocket(
   const open = createPlaces()
   const listener = { path: config.path, service, stallMs, open }
   const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, listener))
-  server.maxConnections = maxConnections
-  let takeAway: () => Promise<void> = async () => {}
-  if (inherited === undefined) takeAway = await bindSocket(server, config)
-  else {
-    await checkInherited(config)
-    await listenOn(server, inherited, config.path)
-  }
-  server.on('error', (error) => {
-    service.log.error('socket', { socket: config.path, reason: error.message })
-  })
-  let closed: Promise<void> | undefined
-  return {
-    path: config.path,
-    async leave() {
-      try {
-        await takeAway()
-      } finally {
-        closed = new Promise((resolve) => server.close(() => resolve()))
-        // Those that have not asked anything yet are not waited for.
-        for (const socket of open.taken()) if (socket.bytesRead === 0) socket.destroy()
-      }
-    },
-    async drain() {
-      const deadline = setTimeout(() => {
-        for (const socket of open.taken()) socket.destroy()
-      }, closeMs)
-      await closed
-      clearTimeout(deadline)
-    },
-  }
-}
-
-/**
- * The mode of an inherited socket is systemd's, but who it lets in is ours to know.
- *
- * @rejects Misconfigured when it is open to more than the configuration says
- */
-export async function checkInherited({ path, mode }: SocketConfig): Promise<void> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw cannotOpen(path, error, 'restart its .socket unit')
-  })
-  if ((found.mode & 0o777 & ~mode) !== 0)
-    throw new Misconfigured(
-      `the socket ${path} of systemd has the mode ${octal(found.mode)}, and its [[socket]] says ${octal(mode)}`,
-      { hint: `write SocketMode=${octal(mode)} in the .socket unit` },
-    )
-}
-
-function octal(mode: number): string {
-  return (mode & 0o777).toString(8).padStart(4, '0')
-}
-
-async function listenOn(server: Server, fd: number, path: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ fd }, inheritedBacklog, () => {
-      server.removeListener('error', reject)
-      resolve()
-    })
-  }).catch((error: unknown) => {
-    throw cannotOpen(path, error, 'restart its .socket unit')
-  })
+  return listenAt(config, server, inherited, open, service.log)
 }
 
 /** What the connections of a socket have in common. */
@@ -270,30 +192,4 @@ function failed(error: unknown, asked: Asked, waitMs: number): string {
 
 function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
-}
-
-/** The sockets that are open, each in a place that it leaves to the next. */
-interface Places {
-  /** @returns the number of the place */
-  take(socket: Socket): number
-  leave(place: number): void
-  taken(): Socket[]
-}
-
-/** A Set would do, but its tables, ever made anew, cost a warm answer a fifth of its time. */
-function createPlaces(): Places {
-  const places: (Socket | undefined)[] = []
-  const free: number[] = []
-  return {
-    take(socket) {
-      const place = free.pop() ?? places.length
-      places[place] = socket
-      return place
-    },
-    leave(place) {
-      places[place] = undefined
-      free.push(place)
-    },
-    taken: () => places.filter((socket) => socket !== undefined),
-  }
 }

@@ -41,8 +41,11 @@ void t.test('the least there can be', async (t) => {
         accounts: undefined,
         services: undefined,
         control: true,
+        protocol: 'line',
+        map: new Map(),
       },
     ],
+    http: undefined,
     storePath: '',
     log: { level: 'info', audit: true },
     holdsSecret: false,
@@ -174,10 +177,9 @@ void t.test('keys that there are not', async (t) => {
 })
 
 void t.test('keys of a later version', async (t) => {
-  await says(t, `[http]\nlisten = "x"\n[notify]\n[store]\nkey = "x"\n${google}`, [
-    '1: http is not served by this version yet; remove the table',
-    '3: notify is not done by this version yet; remove the table',
-    '5: store.key is not used by this version yet, which does not encrypt; remove it',
+  await says(t, `[notify]\n[store]\nkey = "x"\n${google}`, [
+    '1: notify is not done by this version yet; remove the table',
+    '3: store.key is not used by this version yet, which does not encrypt; remove it',
   ])
 })
 

@@ -108,10 +108,10 @@ void t.test('what editors underline', (t) => {
     `${google}max_mailboxes = 0`,
     `${google}hosts = { stmp = "x:1" }`,
     `${google}[[socket]]\nmode = 660`,
-    `${google}[[socket]]\nprotocol = "socketmap"`,
+    `${google}[[socket]]\nprotocol = "http"`,
     `${google}[socket]`,
     `${google}[log]\nlevel = "loud"`,
-    `${google}[http]\nlisten = "x:1"`,
+    `${google}[http]\nport = 1`,
     `${google}[store]\nkey = "x"`,
     `${google}[client.corp]\ntenant = "x"`,
     serviceAccount.replace('file', 'fiel'),
@@ -152,7 +152,7 @@ void t.test('the example shows the defaults', async (t) => {
 })
 
 void t.test('the example promises nothing of a later version', async (t) => {
-  for (const word of ['http]', 'notify', 'socketmap', 'microsoft', 'tenant', 'auth-server'])
+  for (const word of ['notify', 'microsoft', 'tenant', 'auth-server'])
     t.notOk(example.toLowerCase().includes(word), word)
   t.notOk((await configOf(example)).holdsSecret)
 })

@@ -186,16 +186,49 @@ void t.test('whom a socket serves', async () => {
 })
 
 void t.test('other keys', async () => {
-  await says('[[socket]]\nprotocol = "socketmap"\nmap = { a = "b" }\nmod = "0600"', [
-    '2: socket[1].protocol must be "line"; "socketmap" is not served by this version yet',
-    '3: socket[1].map belongs to "socketmap", which this version does not serve yet; remove it',
-    '4: socket[1].mod is no key that xoauthd knows; did you mean "mode"?',
+  await says('[[socket]]\nprotocol = "http"\nmod = "0600"', [
+    '2: socket[1].protocol must be one of "line", "socketmap"',
+    '3: socket[1].mod is no key that xoauthd knows; did you mean "mode"?',
   ])
   await says('[socket]\nmode = "0600"', [
     '1: socket must be written in double brackets: [[socket]]',
   ])
   t.same(await problemsOf(`socket = ["/run/a"]\n${google}`), [
     '1: socket[1] must be a table; write [[socket]]',
+  ])
+})
+
+void t.test('a map for postfix', async (t) => {
+  const table = '[[socket]]\npath = "/run/p"\nprotocol = "socketmap"\n'
+  const map = '{ "SMTP.gmail.com" = "me@gmail.com", "[x.example]:587" = "ME@gmail.com" }'
+  const [socket, control] = await socketsOf(`${table}map = ${map}`)
+  t.match(socket, { protocol: 'socketmap', control: false })
+  t.same(Object.fromEntries(socket?.map ?? []), {
+    'smtp.gmail.com': 'me@gmail.com',
+    '[x.example]:587': 'ME@gmail.com',
+  })
+  t.match(control, { protocol: 'line', control: true })
+
+  await says(`[[socket]]\npath = "/run/p"\nmap = ${map}`, [
+    '3: socket[1].map belongs to protocol = "socketmap"; set that, or remove it',
+  ])
+  await says(`${table}control = true`, [
+    '4: socket[1].control needs protocol = "line"; remove one of them',
+  ])
+  await says('[[socket]]\nprotocol = "socketmap"', [
+    '1: socket[1].path is the default path, where the control socket belongs; write another, or mode = "0600" and control = true',
+  ])
+  await says(`${table}map = { "a b" = "me@gmail.com" }`, [
+    '4: socket[1].map.a b is no host; write e.g. "smtp.example.org", or "[smtp.example.org]:587"',
+  ])
+  await says(`${table}map = { a = "nobody" }`, [
+    '4: socket[1].map.a is no mail address; write "name@domain"',
+  ])
+  await says(`${table}map = { a = "you@gmail.com" }`, [
+    '4: socket[1].map.a names you@gmail.com, which this socket does not serve; correct it, or add it to accounts',
+  ])
+  await says(`${table}accounts = ["*@corp.example"]\nmap = { a = "me@gmail.com" }`, [
+    '5: socket[1].map.a names me@gmail.com, which this socket does not serve; correct it, or add it to accounts',
   ])
 })
 

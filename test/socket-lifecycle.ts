@@ -68,12 +68,7 @@ void t.test('a client that stalls is cut', async (t) => {
     },
   }
   const service = { credentials, audit, log, now: Date.now, scope: createScope(everything) }
-  const opened = await openSocket(
-    { ...socket, control: false },
-    { ...service, control: undefined },
-    undefined,
-    50,
-  )
+  const opened = await openSocket(socket, { ...service, control: undefined }, undefined, 50)
   const beganAt = performance.now()
   t.equal(await converse(path, () => undefined).catch(() => ''), '', 'says nothing')
   t.equal(await converse(path, (client) => client.write('SMTP m')).catch(() => ''), '', 'stops')

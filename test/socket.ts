@@ -209,6 +209,6 @@ void t.test('each answer leaves one line', async (t) => {
   await daemon.said(/^info answered socket=\S+\/mail .*result=unknown-account reason="no account/m)
   t.match(
     daemon.stderr(),
-    /^info answered socket=\S+\/mail service=smtp mailbox="Me\S+ result=ok$/m,
+    /^info answered socket=\S+\/mail service=smtp mailbox="Me\S+ result=ok\b/m,
   )
 })

@@ -18,6 +18,7 @@ import { Misconfigured, UnknownAccount, asFailure, type Failure } from './errors
 import { createKeeper, type Keeper } from './keeper.ts'
 import type { Log } from './log.ts'
 import { describeFailure, type ControlRequest } from './protocol.ts'
+import { createCommandRunner } from './run-command.ts'
 import { createSecretReader } from './secret.ts'
 import type { SocketConfig } from './socket-config.ts'
 import { defaultSocketPath } from './socket-path.ts'
@@ -66,8 +67,10 @@ export async function startDaemon(
   let turn: Promise<void> = Promise.resolve()
 
   function accountsOf(from: Config): Accounts {
-    const readSecret = createSecretReader(dirname(from.file), env)
-    return createAccounts(from, { transport, readSecret })
+    const folder = dirname(from.file)
+    const readSecret = createSecretReader(folder, env)
+    const runCommand = createCommandRunner(folder, env)
+    return createAccounts(from, { transport, readSecret, runCommand })
   }
 
   async function open(socket: SocketConfig): Promise<Opened> {

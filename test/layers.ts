@@ -11,7 +11,7 @@ import ts from 'typescript'
 /** From the ground up; the same rows, in the same order, as in ARCHITECTURE.md. */
 const layers: Readonly<Record<string, readonly string[]>> = {
   ground: ['version', 'socket-path', 'errors', 'address', 'log', 'identity', 'claim'],
-  'keys and values': ['secret', 'schema', 'config-error', 'locate', 'schema-check'],
+  'keys and values': ['run-command', 'secret', 'schema', 'config-error', 'locate', 'schema-check'],
   network: ['transport'],
   providers: [
     'providers/provider',
@@ -19,12 +19,20 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'providers/authorization-answer',
     'providers/pkce',
     'providers/discovery',
+    'providers/client-assertion',
     'providers/token-endpoint',
+    'providers/device-code',
     'providers/signed-in',
+    'providers/plain-token',
     'providers/googleapis',
     'providers/google',
     'providers/google-service-account',
+    'providers/oauth2-settings',
+    'providers/oauth2-endpoints',
     'providers/oauth2',
+    'providers/presets',
+    'providers/command',
+    'providers/auth-server',
     'providers/index',
   ],
   configuration: [
@@ -47,7 +55,13 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 
 const order = Object.values(layers).flat()
 /** The only files that know one vendor or one kind of server. */
-const concrete = ['providers/google', 'providers/google-service-account', 'providers/oauth2']
+const concrete = [
+  'providers/google',
+  'providers/google-service-account',
+  'providers/presets',
+  'providers/command',
+  'providers/auth-server',
+]
 const vendors = /google|gmail|microsoft|outlook|yahoo|fastmail|oauth2/i
 
 const root = fileURLToPath(new URL('..', import.meta.url))

@@ -18,6 +18,8 @@ const protocols = new Map([
   ['imap', 'imap'],
   ['pop', 'imap'],
 ])
+/** Another xoauthd waits for 20 s for its provider before it says 429. */
+const timeoutMs = 30_000
 /** EmailEngine's own limit, and nothing that would end the string early. */
 const loginPattern = /^[^\s\x00-\x1f\x7f]{1,256}$/
 
@@ -70,7 +72,8 @@ export const authServer = providerKind({
         url.searchParams.set('account', mailbox)
         url.searchParams.set('proto', protocolOf(service))
         const headers = basic === undefined ? {} : { authorization: `Basic ${basic}` }
-        const seen = await transport.send({ method: 'GET', url: url.href, headers }, signal)
+        const request = { method: 'GET', url: url.href, headers, timeoutMs } as const
+        const seen = await transport.send(request, signal)
         const password =
           basic &&
           Buffer.from(basic, 'base64')

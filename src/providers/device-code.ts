@@ -19,6 +19,8 @@ const assumedLifetimeMs = 15 * 60_000
 /** While nothing answers, waits double up to this. */
 const longestWaitMs = 60_000
 
+const consentHint = 'consent was refused; run login again to give it'
+
 /** The two endpoints, and who asks. */
 export interface DeviceParty {
   readonly transport: Transport
@@ -115,6 +117,8 @@ async function poll(
       } catch (failure) {
         // The person may be typing all the while; a server that is away comes back (RFC 8628 3.5).
         if (signal.aborted) throw notFinished()
+        if (failure instanceof SignInNeeded)
+          throw new SignInNeeded(failure.message, { cause: failure, hint: consentHint })
         if (!(failure instanceof Unavailable)) throw failure
         const doubledMs = Math.min(waitMs * 2, Math.max(longestWaitMs, intervalMs))
         waitMs = Math.max(doubledMs, failure.retryAfterMs ?? 0)

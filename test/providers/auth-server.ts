@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { Unavailable, type FailureCode } from '../../src/errors.ts'
 import { createAuthority } from '../fixtures/certificates.ts'
 import type { Answer } from '../fixtures/faults.ts'
+import { accountOf, accountsOf, createPlace } from '../fixtures/keeper-place.ts'
 import { everythingOf, leaksIn } from '../fixtures/leaks.ts'
 import { failureOf, inline, problemsOf, providerOf, smtpOf } from '../fixtures/provider-of.ts'
 import { useRealNames } from '../fixtures/real-names.ts'
@@ -201,6 +202,41 @@ void t.test('a server that repeats what it was told', async (t) => {
       const failure = await failureOf(refresh())
       t.same(leaksIn(everythingOf(failure), [basic, relay.password]), [])
     }
+})
+
+void t.test('what is wrong with one mailbox holds up no other', async (t) => {
+  const server = await startTokenServer({
+    knows: (account) => ({ user: account, accessToken: `${accessToken}-${account}`, expires: 9e9 }),
+  })
+  t.teardown(() => server.close())
+  const { provider } = asking(t, server.url)
+  const place = await createPlace(t)
+  const account = accountOf('*@fleet.example', provider)
+  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  server.says({ status: 429, headers: { 'retry-after': '300' }, body: { error: 'unavailable' } })
+  const failure = await place.refusal(account, { mailbox: jane })
+  t.match(failure, { code: 'unavailable', retryAfterMs: 300_000 })
+  const joe = 'joe@fleet.example'
+  t.equal(await place.ask(account, { mailbox: joe }), `${accessToken}-${joe}`)
+
+  const asked = server.requests.length
+  for (let count = 0; count < 9; count++) {
+    place.tick(30_000)
+    await place.quiet()
+    await place.refusal(account, { mailbox: jane })
+  }
+  t.equal(server.requests.length, asked, 'and is asked for again when the server said, not before')
+  place.tick(31_000)
+  await place.quiet()
+  t.equal(await place.ask(account, { mailbox: jane }), `${accessToken}-${jane}`)
+
+  await t.test('a server that is down is left alone by all', async (t) => {
+    server.says({ status: 503 })
+    await place.refusal(account, { mailbox: 'ann@fleet.example' })
+    const before = server.requests.length
+    await place.refusal(account, { mailbox: 'bob@fleet.example', waitMs: 0 })
+    t.equal(server.requests.length, before)
+  })
 })
 
 void t.test('giving up', async (t) => {

@@ -15,8 +15,7 @@ import {
   socketEntries,
 } from '../src/config-schema.ts'
 import { providers } from '../src/providers/index.ts'
-import type { ProviderKind } from '../src/providers/provider.ts'
-import { aboutOf, constant, described, table, type Entries } from '../src/schema.ts'
+import { aboutOf, choice, constant, described, table, type Entries } from '../src/schema.ts'
 
 const target = fileURLToPath(new URL('../xoauthd.schema.json', import.meta.url))
 
@@ -33,7 +32,7 @@ export function fileSchema(): JsonSchema {
         type: 'array',
         minItems: 1,
         items: {
-          oneOf: Object.entries(providers).map(([name, kind]) => accountSchema(name, kind)),
+          oneOf: [...kindsBySettings()].map(([settings, names]) => accountSchema(names, settings)),
         },
       },
       client: {
@@ -57,17 +56,27 @@ export function fileSchema(): JsonSchema {
   }
 }
 
+/** Kinds that have the very same keys, as presets have, are one form of account. */
+function kindsBySettings(): Map<Entries, string[]> {
+  const kinds = new Map<Entries, string[]>()
+  for (const [name, { settings }] of Object.entries(providers))
+    kinds.set(settings, [...(kinds.get(settings) ?? []), name])
+  return kinds
+}
+
 /** An account may take from its client what it lacks itself. */
-function accountSchema(name: string, kind: ProviderKind): JsonSchema {
-  const provider = described(constant(name), aboutOf(accountEntries.provider))
+function accountSchema(names: readonly string[], settings: Entries): JsonSchema {
+  const [name = ''] = names
+  const about = aboutOf(accountEntries.provider)
+  const provider = names.length > 1 ? choice(names, about) : described(constant(name), about)
   const { required = [], ...schema } = tableSchema({
     ...accountEntries,
     provider,
-    ...kind.settings,
+    ...settings,
   })
   const borrowed = required.filter((key) => Object.hasOwn(clientEntries, key))
   return {
-    title: `provider = "${name}"`,
+    title: `provider = ${names.map((each) => `"${each}"`).join(', ')}`,
     ...schema,
     required: required.filter((key) => !borrowed.includes(key)),
     ...(borrowed.length > 0 ? { anyOf: [{ required: ['client'] }, { required: borrowed }] } : {}),

@@ -166,7 +166,10 @@ function reportUnknown(table: Table, kind: ProviderKind, report: Report): void {
   const entries = { ...accountEntries, ...kind.settings }
   for (const key of Object.keys(table)) {
     if (Object.hasOwn(entries, key)) continue
-    const owners = Object.keys(providers).filter((name) => hasSetting(name, key))
+    // A preset's keys are those of the kind that it is a preset of.
+    const owners = Object.keys(providers).filter(
+      (name) => providers[name]?.preset !== true && hasSetting(name, key),
+    )
     report(
       [key],
       owners.length > 0

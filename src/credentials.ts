@@ -67,7 +67,7 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
 function credentialOf(account: Account, request: TokenRequest, token: Token): Credential {
   return {
     mailbox: request.mailbox,
-    user: account.loginName(request),
+    user: token.login ?? account.loginName(request),
     service: request.service,
     accessToken: token.value,
     expiresAtMs: token.expiresAtMs,

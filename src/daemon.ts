@@ -17,6 +17,7 @@ import { createKeeper, type Keeper } from './keeper.ts'
 import { createListeners } from './listeners.ts'
 import type { Log } from './log.ts'
 import { describeFailure, type ControlRequest } from './protocol.ts'
+import { createCommandRunner } from './run-command.ts'
 import { createSecretReader, type ReadSecret } from './secret.ts'
 import { daemonStatus } from './status.ts'
 import { openStore } from './store.ts'
@@ -65,7 +66,8 @@ export async function startDaemon(
   }
 
   function accountsOf(from: Config): Accounts {
-    return createAccounts(from, { transport, readSecret: readerOf(from) })
+    const runCommand = createCommandRunner(dirname(from.file), env)
+    return createAccounts(from, { transport, readSecret: readerOf(from), runCommand })
   }
 
   async function control(request: ControlRequest): Promise<string> {

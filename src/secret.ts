@@ -2,16 +2,14 @@
  * Secrets of the configuration: read when they are needed, from where the file says.
  *
  * Promises that a secret appears in no error, that a file others can read is refused with the `chmod`
- * that cures it, and that a program that prints a secret is run once, without a shell, for at most
- * {@link usualCommandTimeoutMs}.
+ * that cures it, and that a program that prints a secret is run once.
  */
-import { execFile, type ExecFileException } from 'node:child_process'
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
-import { promisify } from 'node:util'
 import { Failure, Misconfigured, Unavailable } from './errors.ts'
+import { createCommandRunner, outputLimit, type Ran } from './run-command.ts'
 
 export type Secret =
   | { readonly kind: 'inline'; readonly value: string }
@@ -28,10 +26,6 @@ export type Secret =
  */
 export type ReadSecret = (secret: Secret) => Promise<string>
 
-/** Long enough to type a passphrase, short enough not to look like a hang. */
-const usualCommandTimeoutMs = 30_000
-/** A service account's key is 2.4 KB, a certificate chain some more. */
-const sizeLimit = 64 * 1024
 const onlyASecret = 'name a file that holds the secret and nothing else'
 
 /**
@@ -41,8 +35,9 @@ const onlyASecret = 'name a file that holds the secret and nothing else'
 export function createSecretReader(
   baseDirectory: string,
   env: NodeJS.ProcessEnv,
-  commandTimeoutMs = usualCommandTimeoutMs,
+  commandTimeoutMs?: number,
 ): ReadSecret {
+  const run = createCommandRunner(baseDirectory, env, commandTimeoutMs)
   const printed = new Map<string, Promise<string>>()
 
   return async (secret) => {
@@ -59,8 +54,7 @@ export function createSecretReader(
         const key = JSON.stringify(secret.command)
         let output = printed.get(key)
         if (!output) {
-          const surroundings = { cwd: baseDirectory, env, timeout: commandTimeoutMs }
-          output = run(secret.command, surroundings).then((text) => nonEmpty(text, secret))
+          output = run(secret.command).then((ran) => nonEmpty(printedBy(ran, secret), secret))
           printed.set(key, output)
           output.catch(() => printed.delete(key))
         }
@@ -139,7 +133,7 @@ async function readPrivateFile(path: string): Promise<string> {
       if (!stat.isFile()) throw new Misconfigured(`${path} is not a file`, { hint: onlyASecret })
       const problem = exposure(path, stat)
       if (problem) throw new Misconfigured(problem.message, { hint: problem.hint })
-      if (stat.size > sizeLimit)
+      if (stat.size > outputLimit)
         throw new Misconfigured(`${path} is too large for a secret`, { hint: onlyASecret })
       return await file.readFile('utf8')
     } finally {
@@ -184,23 +178,20 @@ function unreadable(path: string, error: unknown): Misconfigured {
   })
 }
 
-interface Surroundings {
-  readonly cwd: string
-  readonly env: NodeJS.ProcessEnv
-  readonly timeout: number
-}
-
-async function run(command: readonly string[], surroundings: Surroundings): Promise<string> {
-  const [program = '', ...args] = command
-  const options = { ...surroundings, killSignal: 'SIGKILL', maxBuffer: sizeLimit } as const
-  try {
-    const running = promisify(execFile)(program, args, options)
-    running.child.stdin?.on('error', () => undefined)
-    running.child.stdin?.end()
-    return firstOf((await running).stdout)
-  } catch (error) {
-    // What Node throws or rejects with repeats the arguments; only parts of it go on.
-    throw commandFailure(program, error as ExecFileException, surroundings.timeout)
+function printedBy(ran: Ran, secret: Secret): string {
+  switch (ran.kind) {
+    case 'printed':
+      return firstOf(ran.text)
+    case 'late':
+      throw new Unavailable(
+        `${describeSecret(secret)} printed no secret within ${ran.afterMs / 1000} s`,
+        { hint: 'run it by hand; it may be waiting for a passphrase' },
+      )
+    case 'failed':
+    case 'not-started':
+      throw new Misconfigured(`${describeSecret(secret)} ${ran.why}`, {
+        hint: 'run it by hand as the user of xoauthd, then run: xoauthd reload',
+      })
   }
 }
 
@@ -208,18 +199,4 @@ async function run(command: readonly string[], surroundings: Surroundings): Prom
 function firstOf(stdout: string): string {
   const whole = stdout.trim()
   return /^(?:\{|-----BEGIN )/.test(whole) ? whole : (whole.split(/\r?\n/, 1)[0] ?? '')
-}
-
-function commandFailure(program: string, error: ExecFileException, timeoutMs: number): Failure {
-  if (error.killed === true && error.code !== 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER')
-    return new Unavailable(
-      `the command ${JSON.stringify(program)} printed no secret within ${timeoutMs / 1000} s`,
-      { hint: 'run it by hand; it may be waiting for a passphrase' },
-    )
-  // What it wrote to stderr stays unread: `set -x` and the like print secrets there.
-  const why =
-    error.code === 'ENOENT' ? 'is not installed' : `failed (${error.code ?? error.signal ?? ''})`
-  return new Misconfigured(`the command ${JSON.stringify(program)} ${why}`, {
-    hint: 'run it by hand as the user of xoauthd, then run: xoauthd reload',
-  })
 }

@@ -153,8 +153,14 @@ export function failedState(
     })
     return { kind: 'confirming', token, failure: wait, sinceMs, retryAtMs: nowMs + confirmAfterMs }
   }
-  const retryAtMs = hostRetryAtMs > nowMs ? hostRetryAtMs : nowMs + confirmAfterMs
+  const retryAtMs = hostRetryAtMs > nowMs ? hostRetryAtMs : nowMs + ownRetryMs(failure)
   return { kind: 'failing', token, failure, sinceMs, retryAtMs }
+}
+
+/** Of what no host is to blame for: a server that wants this one account to wait longer says so. */
+function ownRetryMs(failure: Failure): number {
+  const own = failure instanceof Unavailable && failure.trouble === 'waiting'
+  return Math.max(confirmAfterMs, own ? (failure.retryAfterMs ?? 0) : 0)
 }
 
 /** When the slot's next refresh is wanted, epoch ms: at once where somebody waits for a first one. */

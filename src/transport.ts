@@ -2,7 +2,7 @@
  * HTTPS to the providers: one request, one answer, no surprises.
  *
  * Promises that redirects are never followed, that an answer is at most {@link bodyLimit} bytes and at
- * most {@link usualTimeoutMs} away, that plain http goes to this machine alone, and that `HTTPS_PROXY` and
+ * most {@link usualTimeoutMs} away unless its request says otherwise, that plain http goes to this machine alone, and that `HTTPS_PROXY` and
  * `NO_PROXY` are honoured. Says what it saw and judges nothing: `answers.ts` does.
  */
 import { setMaxListeners } from 'node:events'
@@ -18,6 +18,8 @@ export interface HttpRequest {
   readonly url: string
   readonly headers?: Readonly<Record<string, string>> | undefined
   readonly body?: string | undefined
+  /** How long its answer may take; {@link usualTimeoutMs} unless set. */
+  readonly timeoutMs?: number | undefined
 }
 
 /** What came of a request. */
@@ -71,7 +73,12 @@ export function createTransport(version: string, timeoutMs = usualTimeoutMs): Tr
       try {
         if (!isSafeEndpoint(request.url)) throw new Error(`${request.url} is not an https URL`)
         const agent = await agentFor(new URL(request.url))
-        return await exchange(request, { agent, version, timeoutMs, signal })
+        return await exchange(request, {
+          agent,
+          version,
+          timeoutMs: request.timeoutMs ?? timeoutMs,
+          signal,
+        })
       } catch (error) {
         return { kind: 'no-answer', error: reduced(error as NodeJS.ErrnoException) }
       }

@@ -1,12 +1,18 @@
 /** The rules between the keys of an account, between accounts, and between an account and its client. */
 import t from 'tap'
+import { providers } from '../src/providers/index.ts'
 import { configOf, google, oauth2, problemsOf, serviceAccount } from './fixtures/config.ts'
+
+/** As they stand in a sentence. */
+const knownProviders = Object.keys(providers)
+  .map((name) => `"${name}"`)
+  .join(', ')
 
 const says = async (text: string, problems: readonly string[]) =>
   t.same(await problemsOf(text), problems, problems.join('; ') || text)
 
 void t.test('providers', async () => {
-  const known = '"google", "google-service-account", "oauth2"'
+  const known = knownProviders
   const of = (provider: string) => `[[account]]\nuser = "me@gmail.com"\nprovider = ${provider}\n`
   await says(of('"gogle"'), [
     '3: account[1].provider "gogle" is no provider that xoauthd knows; did you mean "google"?',
@@ -35,7 +41,7 @@ void t.test('keys that belong to a provider', async () => {
     '8: account[1].keys is no key that xoauthd knows; did you mean "key"?',
   ])
   await says(`${google}key = "x"\n`, [
-    '6: account[1].key belongs to provider = "google-service-account"; remove it',
+    '6: account[1].key belongs to provider = "google-service-account" or "oauth2"; remove it',
   ])
 })
 
@@ -54,7 +60,7 @@ void t.test('combinations that cannot be', async () => {
     '7: account[1].client_secret is not used with client_auth = "none"',
   ])
   await says(`${oauth2}client_auth = "private"`, [
-    '6: account[1].client_auth must be one of "post", "basic", "none"',
+    '6: account[1].client_auth must be one of "post", "basic", "none", "private_key_jwt"',
   ])
   await says(
     `${oauth2}extra = { authorize = { state = "x" }, token = { code = "x" }, other = {} }`,
@@ -125,7 +131,7 @@ void t.test('names that two accounts share', async () => {
   await says(`${google}colour = 1\n${google.replace('"google"', '"x"')}`, [
     '6: account[1].colour is no key that xoauthd knows; remove it',
     `8: account[2].user ${taken('me@gmail.com')}`,
-    '9: account[2].provider "x" is no provider that xoauthd knows; write one of "google", "google-service-account", "oauth2"',
+    `9: account[2].provider "x" is no provider that xoauthd knows; write one of ${knownProviders}`,
   ])
 
   await says(`${google}id = "Me@gmail.com"\nmailboxes = ["ME@gmail.com", "a@x", "A@x"]`, [])

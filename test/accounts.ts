@@ -1,6 +1,7 @@
 /** Which account answers for a mailbox, and under which name. */
 import t from 'tap'
 import { createAccounts, type Accounts } from '../src/accounts.ts'
+import { createCommandRunner } from '../src/run-command.ts'
 import { createSecretReader } from '../src/secret.ts'
 import { createTransport } from '../src/transport.ts'
 import { configOf, google, oauth2, serviceAccount } from './fixtures/config.ts'
@@ -11,6 +12,7 @@ async function accountsOf(text: string): Promise<Accounts> {
   return createAccounts(await configOf(text), {
     transport,
     readSecret: createSecretReader('/', {}),
+    runCommand: createCommandRunner('/', {}),
   })
 }
 
@@ -105,6 +107,7 @@ void t.test('a provider that the configuration cannot have let through', async (
   const accounts = config.accounts.map((account) => ({ ...account, provider: 'none' }))
   const transport = createTransport('0')
   t.teardown(() => transport.close())
-  const surroundings = { transport, readSecret: createSecretReader('/', {}) }
+  const readSecret = createSecretReader('/', {})
+  const surroundings = { transport, readSecret, runCommand: createCommandRunner('/', {}) }
   t.throws(() => createAccounts({ ...config, accounts }, surroundings), /let none through/)
 })

@@ -52,6 +52,22 @@ void t.test('a credential', async (t) => {
   })
 })
 
+void t.test('a name that came with the token goes before the rule of the account', async (t) => {
+  const provider = createProvider({
+    answer: ({ request, atMs }) => ({
+      token: {
+        ...tokenOf('t', atMs),
+        login: request.service === 'smtp' ? 'relay@corp.example' : undefined,
+      },
+    }),
+    tokenKey: ({ service }) => service,
+  })
+  const services = ['smtp', 'imap']
+  const { get } = await serve(t, accountOf('me@example.com', provider, { services }))
+  t.match(await get({}), { mailbox: 'me@example.com', user: 'relay@corp.example' })
+  t.match(await get({ service: 'imap' }), { mailbox: 'me@example.com', user: 'me@example.com' })
+})
+
 void t.test('who is turned away', async (t) => {
   const { get } = await serve(t, accountOf('me@example.com', createProvider()))
   await t.rejects(get({ mailbox: 'you@example.com' }), {

@@ -102,6 +102,7 @@ void t.test('answers that are too large', async (t) => {
 void t.test('answers that do not come, or do not end', async (t) => {
   const { url } = await serve(t, (request, response) => {
     if (request.url === '/half') response.writeHead(200, { 'content-length': 9 }).write('half')
+    if (request.url === '/slow') setTimeout(() => response.end('at last'), 200)
     if (request.url === '/gone') {
       response.writeHead(200, { 'content-length': 9 })
       response.write('half', () => response.destroy())
@@ -114,6 +115,9 @@ void t.test('answers that do not come, or do not end', async (t) => {
 
   t.equal((await error('never', 50)).message, 'no answer in time')
   t.equal((await error('half', 50)).message, 'no answer in time')
+  const patient = { method: 'GET', url: `${url}slow`, timeoutMs: 60_000 } as const
+  const slow = await transportOf(t, 50).send(patient, forever)
+  t.match(slow, { kind: 'answer', body: 'at last' }, 'a request may take longer by its own word')
   t.equal((await error('gone')).message, 'the answer was cut off')
   t.equal((await error('chunk')).message, 'the answer was cut off')
   const garbage = await error('garbage')

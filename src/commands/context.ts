@@ -6,6 +6,7 @@ import { XoauthdError, ask, socketPaths } from '../client.ts'
 import type { Common } from '../command-line.ts'
 import { readConfig } from '../config-file.ts'
 import type { SignInContext } from '../login.ts'
+import { createCommandRunner } from '../run-command.ts'
 import { createSecretReader } from '../secret.ts'
 import { createTransport } from '../transport.ts'
 import { version } from '../version.ts'
@@ -15,11 +16,13 @@ const { env } = process
 /** For a command that works on the store itself and tells the daemon afterwards. */
 export async function signInContext(options: Common): Promise<SignInContext> {
   const config = await readConfig(options.config, env)
-  const readSecret = createSecretReader(dirname(config.file), env)
+  const folder = dirname(config.file)
+  const readSecret = createSecretReader(folder, env)
+  const runCommand = createCommandRunner(folder, env)
   const control = config.sockets.filter((socket) => socket.control).map(({ path }) => path)
   return {
     config,
-    surroundings: { transport: createTransport(version), readSecret },
+    surroundings: { transport: createTransport(version), readSecret, runCommand },
     sockets: options.socket === undefined ? [...control, ...socketPaths(env)] : [options.socket],
   }
 }

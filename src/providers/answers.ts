@@ -23,11 +23,11 @@ const retryAfterLimitMs = 3_600_000
 /** RFC 6749 recommends that servers say; an hour is what those that do not mostly mean. */
 const assumedLifetimeMs = 3_600_000
 /** Beyond this a token does not end, as far as we care; and a date must stay one that can be written. */
-const longestLifetimeMs = 365 * 86_400_000
+export const longestLifetimeMs = 365 * 86_400_000
 /** Below this a clock cannot be what a server complains of. */
 const clockToleranceMs = 5 * 60_000
 /** What travels in a header and has no blanks (RFC 6750 2.1 allows still less). */
-const tokenPattern = /^[!-~]{1,16384}$/
+export const tokenPattern = /^[!-~]{1,16384}$/
 
 const dead = new Set([
   'invalid_grant',
@@ -90,7 +90,16 @@ export interface Asked {
 
 /** @returns what a token request's form holds that no message may repeat */
 export function secretsIn(form: URLSearchParams): string[] {
-  const names = ['refresh_token', 'code', 'code_verifier', 'client_secret', 'assertion', 'token']
+  const names = [
+    'refresh_token',
+    'code',
+    'code_verifier',
+    'device_code',
+    'client_secret',
+    'client_assertion',
+    'assertion',
+    'token',
+  ]
   return names.map((name) => form.get(name) ?? '')
 }
 
@@ -200,7 +209,7 @@ function hintFor(error: string): string {
   }
 }
 
-function unreachable(error: NodeJS.ErrnoException, host: string): Unavailable {
+export function unreachable(error: NodeJS.ErrnoException, host: string): Unavailable {
   const code = error.code ?? error.name
   // Node names certificate failures in these ways (OpenSSL's X509_V_ERR_*).
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|SSL|TLS/.test(code))
@@ -217,7 +226,7 @@ function unreachable(error: NodeJS.ErrnoException, host: string): Unavailable {
 }
 
 /** Seconds or a date (RFC 9110 10.2.3), at most an hour. */
-function readRetryAfter(header: string | undefined, nowMs: number): number | undefined {
+export function readRetryAfter(header: string | undefined, nowMs: number): number | undefined {
   if (header === undefined) return undefined
   const seconds = /^\d+$/.test(header.trim()) ? Number(header) : (Date.parse(header) - nowMs) / 1000
   if (!Number.isFinite(seconds) || seconds < 0) return undefined
@@ -230,7 +239,7 @@ function skewOf(date: string | undefined, nowMs: number): number {
   return Number.isFinite(theirsMs) ? nowMs - theirsMs : 0
 }
 
-function parseObject(body: string): Record<string, unknown> | undefined {
+export function parseObject(body: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(body)
     return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -258,7 +267,7 @@ function textOf(value: unknown): string | undefined {
 }
 
 /** Servers quote what was sent as they read it, or as it travelled. */
-function redact(text: string, secrets: readonly string[]): string {
+export function redact(text: string, secrets: readonly string[]): string {
   const forms = secrets
     .filter((secret) => secret !== '')
     .flatMap((secret) => [secret, encodeURIComponent(secret), formEncode(secret)])

@@ -16,6 +16,8 @@ export interface Endpoints {
   readonly issuer: string | undefined
   readonly authorization: string | undefined
   readonly token: string
+  /** Where a code to type in is asked for (RFC 8628 4). */
+  readonly deviceAuthorization: string | undefined
   readonly revocation: string | undefined
   readonly userinfo: string | undefined
   /** RFC 9207: whether each authorization answer carries `iss`. */
@@ -90,6 +92,7 @@ function readMetadata(document: Record<string, unknown>, issuer: string): Endpoi
     issuer,
     authorization: endpoint('authorization_endpoint'),
     token,
+    deviceAuthorization: endpoint('device_authorization_endpoint'),
     revocation: endpoint('revocation_endpoint'),
     userinfo: endpoint('userinfo_endpoint'),
     sendsIss: document['authorization_response_iss_parameter_supported'] === true,

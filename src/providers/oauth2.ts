@@ -5,78 +5,38 @@
  * what the service needs (RFC 6749 6), so that a socket that serves SMTP hands out nothing that can read
  * mail.
  */
-import { wildcardDomain } from '../address.ts'
-import { Failure, Misconfigured } from '../errors.ts'
-import {
-  choice,
-  described,
-  endpoint,
-  loopbackHostPort,
-  optional,
-  redirect,
-  secret,
-  table,
-  text,
-  texts,
-} from '../schema.ts'
+import { Misconfigured, Unavailable } from '../errors.ts'
+import { describeSecret } from '../secret.ts'
 import { readIdToken, readJsonAnswer, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
-import { discover, type Endpoints } from './discovery.ts'
+import { readAssertionKey } from './client-assertion.ts'
+import { redeemDeviceCode } from './device-code.ts'
+import type { Endpoints } from './discovery.ts'
+import { createEndpointFinder } from './oauth2-endpoints.ts'
+import { problemsOf, settings as entries, type OAuth2Settings } from './oauth2-settings.ts'
 import { createPkce } from './pkce.ts'
-import { providerKind, type Problem } from './provider.ts'
+import {
+  providerKind,
+  type AccountIdentity,
+  type Provider,
+  type SignedIn,
+  type Surroundings,
+} from './provider.ts'
 import { checkSignIn, scopesOf } from './signed-in.ts'
 import { requestToken, revokeGrant, type Client } from './token-endpoint.ts'
 
-/** Metadata changes rarely; a day's delay is what browsers and libraries allow themselves too. */
-const metadataLifetimeMs = 86_400_000
-
-/** What `extra` may not set: the parameters that make the exchange safe, and our own identity. */
-const ownAuthorizeParameters = [
-  'response_type',
-  'response_mode',
-  'client_id',
-  'redirect_uri',
-  'scope',
-  'state',
-  'code_challenge',
-  'code_challenge_method',
-]
-const ownTokenParameters = [
-  'grant_type',
-  'code',
-  'redirect_uri',
-  'client_id',
-  'client_secret',
-  'code_verifier',
-  'refresh_token',
-  'scope',
-]
+/** In what a server that we know differs from what any server may be expected to do. */
+export interface Ways {
+  /** What it calls itself in its answers (RFC 9207), when it has no metadata. */
+  readonly issuer?: string
+  /** Whether a refresh may ask for some of the scopes alone. */
+  readonly narrows: boolean
+  /** How it says that tokens were asked for too often, and how long it is left alone then. */
+  readonly tooMany?: { readonly says: RegExp; readonly waitMs: number }
+}
 
 export const oauth2 = providerKind({
-  settings: {
-    client_id: text('the client registration at the server'),
-    client_secret: optional(secret("the registration's secret, where it has one")),
-    client_auth: optional(
-      choice(['post', 'basic', 'none'], 'how the client proves itself at the token endpoint'),
-    ),
-    issuer: optional(endpoint('the server, which is then asked for its endpoints (RFC 8414)')),
-    authorization_endpoint: optional(endpoint('where a person signs in, when there is no issuer')),
-    token_endpoint: optional(endpoint('where tokens are fetched, when there is no issuer')),
-    revocation_endpoint: optional(endpoint('where logout --revoke ends a grant')),
-    redirect_uri: optional(redirect('the redirect URI as the registration has it')),
-    listen: optional(
-      loopbackHostPort('where login waits for the answer, when not where redirect_uri points'),
-    ),
-    extra: optional(
-      described(
-        table({
-          authorize: optional(texts('parameters added to the authorization request')),
-          token: optional(texts('parameters added to each token request')),
-        }),
-        'parameters that this server wants beside the usual ones',
-      ),
-    ),
-  },
+  settings: entries,
 
   page: 'others.md',
 
@@ -86,187 +46,190 @@ export const oauth2 = providerKind({
     return { known, usual: known }
   },
 
-  problems(identity, settings) {
-    const problems: Problem[] = []
-    if (settings.issuer === undefined && settings.token_endpoint === undefined)
-      problems.push({
-        key: 'issuer',
-        message:
-          'is missing; write issuer = "https://…", or authorization_endpoint and token_endpoint',
-      })
-    if (settings.issuer === undefined && settings.authorization_endpoint === undefined)
-      if (settings.token_endpoint !== undefined)
-        problems.push({
-          key: 'authorization_endpoint',
-          message: 'is missing beside token_endpoint',
-        })
-    const needsSecret = settings.client_auth === 'post' || settings.client_auth === 'basic'
-    if (needsSecret && settings.client_secret === undefined)
-      problems.push({
-        key: 'client_secret',
-        message: `is missing; client_auth = "${settings.client_auth}" needs it`,
-      })
-    if (settings.client_auth === 'none' && settings.client_secret !== undefined)
-      problems.push({ key: 'client_secret', message: 'is not used with client_auth = "none"' })
-    for (const [part, own] of [
-      ['authorize', ownAuthorizeParameters],
-      ['token', ownTokenParameters],
-    ] as const)
-      for (const name of Object.keys(settings.extra?.[part] ?? {}))
-        if (own.includes(name))
-          problems.push({ key: 'extra', message: `may not set "${name}" in ${part}; remove it` })
-    if (wildcardDomain(identity.user) !== undefined)
-      problems.push({ key: 'user', message: 'must be one address: a person signs in here' })
-    return problems
-  },
-
-  create(identity, settings, { transport, readSecret }) {
-    const { scopes, services: wanted } = identity
-    const distinct = new Set(wanted.map((service) => scopesOf(scopes, [service])))
-    const origin = settings.issuer ?? settings.token_endpoint ?? ''
-    let metadata: { endpoints: Endpoints; readAtMs: number } | undefined
-
-    async function client(): Promise<Client> {
-      const value = settings.client_secret && (await readSecret(settings.client_secret))
-      const authentication = settings.client_auth ?? (value === undefined ? 'none' : 'post')
-      const extra = settings.extra?.token
-      return { id: settings.client_id, secret: value, authentication, extra }
-    }
-
-    async function endpoints(nowMs: number, signal: AbortSignal): Promise<Endpoints> {
-      if (metadata && Math.abs(nowMs - metadata.readAtMs) < metadataLifetimeMs)
-        return metadata.endpoints
-      let found: Endpoints | undefined
-      try {
-        if (settings.issuer !== undefined)
-          found = await discover(transport, settings.issuer, nowMs, signal)
-      } catch (error) {
-        // What is a day old is still better than nothing, and was checked when it was read.
-        if (metadata && error instanceof Failure) return metadata.endpoints
-        throw error
-      }
-      const result: Endpoints = {
-        issuer: settings.issuer,
-        authorization: settings.authorization_endpoint ?? found?.authorization,
-        token: settings.token_endpoint ?? found?.token ?? '',
-        revocation: settings.revocation_endpoint ?? found?.revocation,
-        userinfo: found?.userinfo,
-        sendsIss: found?.sendsIss ?? false,
-      }
-      metadata = { endpoints: result, readAtMs: nowMs }
-      return result
-    }
-
-    async function post(
-      url: string,
-      form: Record<string, string>,
-      nowMs: number,
-      signal: AbortSignal,
-    ): Promise<TokenAnswer> {
-      return requestToken(transport, url, await client(), form, nowMs, signal)
-    }
-
-    async function userOf(
-      answer: TokenAnswer,
-      at: Endpoints,
-      nowMs: number,
-      signal: AbortSignal,
-    ): Promise<unknown> {
-      const claimed = readIdToken(answer.idToken)['email']
-      if (claimed !== undefined || answer.idToken === undefined || at.userinfo === undefined)
-        return claimed
-      const headers = { authorization: `Bearer ${answer.token.value}` }
-      const seen = await transport.send({ method: 'GET', url: at.userinfo, headers }, signal)
-      const host = new URL(at.userinfo).host
-      return readJsonAnswer(seen, { host, nowMs, secrets: [answer.token.value] })['email']
-    }
-
-    return {
-      authority: new URL(origin).host,
-      binding: `oauth2 ${settings.client_id} at ${origin}`,
-      usesGrant: true,
-      tokenKey: (request) => (distinct.size > 1 ? scopesOf(scopes, [request.service]) : ''),
-
-      async check() {
-        await client()
-      },
-
-      async refresh(grant, request, nowMs, signal) {
-        const at = await endpoints(nowMs, signal)
-        const form: Record<string, string> = {
-          grant_type: 'refresh_token',
-          refresh_token: grant ?? '',
-        }
-        // Asking for a scope narrows; a server that gives the same to all is not asked (RFC 6749 6).
-        if (distinct.size > 1) form['scope'] = scopesOf(scopes, [request.service])
-        const answer = await post(at.token, form, nowMs, signal)
-        return { token: answer.token, grant: answer.refreshToken ?? grant }
-      },
-
-      async signIn(ui, signal) {
-        const at = await endpoints(Date.now(), signal)
-        const { authorization } = at
-        if (authorization === undefined)
-          throw new Misconfigured(`${origin} has no authorization endpoint`, {
-            hint: 'set authorization_endpoint',
-          })
-        const pkce = createPkce()
-        const scope = scopesOf(scopes, ['login', ...wanted])
-        return ui.browse(
-          {
-            redirectUri: settings.redirect_uri ?? 'http://127.0.0.1/',
-            listen: settings.listen,
-            authorizationUrl(redirectUri, state) {
-              const url = new URL(authorization)
-              const parameters: Record<string, string> = {
-                login_hint: identity.user,
-                // OpenID Connect Core 11: offline access is only given with the person's consent.
-                ...(/(?:^| )offline_access(?: |$)/.test(scope) ? { prompt: 'consent' } : {}),
-                ...settings.extra?.authorize,
-                response_type: 'code',
-                client_id: settings.client_id,
-                redirect_uri: redirectUri,
-                ...(scope === '' ? {} : { scope }),
-                state,
-                code_challenge: pkce.challenge,
-                code_challenge_method: 'S256',
-              }
-              for (const [name, value] of Object.entries(parameters))
-                url.searchParams.set(name, value)
-              return url.href
-            },
-            async redeem(parameters, redirectUri, tripSignal) {
-              const code = readAuthorizationCode(parameters, at.issuer, at.sendsIss)
-              const form = {
-                grant_type: 'authorization_code',
-                code,
-                redirect_uri: redirectUri,
-                code_verifier: pkce.verifier,
-              }
-              const nowMs = Date.now()
-              const answer = await post(at.token, form, nowMs, tripSignal)
-              return checkSignIn({
-                answer,
-                user: identity.user,
-                signedInAs: await userOf(answer, at, nowMs, tripSignal),
-                scopes: scopesOf(scopes, wanted),
-                hintForRefreshToken:
-                  'add "offline_access" to scopes.login, or allow it at the server',
-              })
-            },
-          },
-          signal,
-        )
-      },
-
-      async revoke(grant, signal) {
-        const { revocation } = await endpoints(Date.now(), signal)
-        if (revocation === undefined)
-          throw new Misconfigured(`${origin} has no revocation endpoint`, {
-            hint: "end the sign-in on the provider's own pages",
-          })
-        await revokeGrant(transport, revocation, await client(), grant, signal)
-      },
-    }
-  },
+  problems: problemsOf,
+  create: (identity, settings, surroundings) =>
+    createOAuth2(identity, settings, { narrows: true }, surroundings),
 })
+
+/** A provider of an account at a server that is reached as `settings` say and behaves as `ways` say. */
+export function createOAuth2(
+  identity: AccountIdentity,
+  settings: OAuth2Settings,
+  ways: Ways,
+  { transport, readSecret }: Surroundings,
+): Provider {
+  const { scopes, services: wanted, user } = identity
+  const distinct = new Set(wanted.map((service) => scopesOf(scopes, [service])))
+  const narrows = ways.narrows && distinct.size > 1
+  const origin = settings.issuer ?? settings.token_endpoint ?? ''
+  const endpoints = createEndpointFinder(transport, settings, ways.issuer)
+  const signInScope = scopesOf(scopes, ['login', ...wanted])
+
+  async function client(at?: Endpoints): Promise<Client> {
+    const { client_secret, key, key_id } = settings
+    const secret = client_secret && (await readSecret(client_secret))
+    const authentication = settings.client_auth ?? (secret === undefined ? 'none' : 'post')
+    const extra = settings.extra?.token
+    const id = settings.client_id
+    if (authentication !== 'private_key_jwt') return { id, secret, authentication, extra }
+    if (!key) throw new Misconfigured('client_auth = "private_key_jwt" needs key')
+    const readKey = readAssertionKey(await readSecret(key), describeSecret(key), key_id)
+    return { id, secret, authentication: readKey, audience: at?.token, extra }
+  }
+
+  async function post(
+    at: Endpoints,
+    form: Record<string, string>,
+    nowMs: number,
+    signal: AbortSignal,
+  ): Promise<TokenAnswer> {
+    try {
+      return await requestToken(transport, at.token, await client(at), form, nowMs, signal)
+    } catch (error) {
+      const { tooMany } = ways
+      if (!(error instanceof Misconfigured) || !tooMany?.says.test(error.message)) throw error
+      const hint = 'this provider counts token requests; xoauthd asks again when it may'
+      throw new Unavailable(error.message, { cause: error, hint, retryAfterMs: tooMany.waitMs })
+    }
+  }
+
+  /** What stands between a token answer to a sign-in and a grant that is kept. */
+  async function finish(
+    answer: TokenAnswer,
+    at: Endpoints,
+    signal: AbortSignal,
+  ): Promise<SignedIn> {
+    return checkSignIn({
+      answer,
+      user,
+      signedInAs: await emailIn(answer, at, signal),
+      scopes: scopesOf(scopes, wanted),
+      hintForRefreshToken: 'add "offline_access" to scopes.login, or allow it at the server',
+    })
+  }
+
+  async function emailIn(
+    answer: TokenAnswer,
+    at: Endpoints,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const claimed = readIdToken(answer.idToken)['email']
+    if (claimed !== undefined || answer.idToken === undefined || at.userinfo === undefined)
+      return claimed
+    const headers = { authorization: `Bearer ${answer.token.value}` }
+    const seen = await transport.send({ method: 'GET', url: at.userinfo, headers }, signal)
+    const host = new URL(at.userinfo).host
+    const asked = { host, nowMs: Date.now(), secrets: [answer.token.value] }
+    return readJsonAnswer(seen, asked)['email']
+  }
+
+  function authorizationUrl(
+    page: string,
+    redirectUri: string,
+    state: string,
+    challenge: string,
+  ): string {
+    const url = new URL(page)
+    const parameters: Record<string, string> = {
+      login_hint: user,
+      // OpenID Connect Core 11: offline access is only given with the person's consent.
+      ...(/(?:^| )offline_access(?: |$)/.test(signInScope) ? { prompt: 'consent' } : {}),
+      ...settings.extra?.authorize,
+      response_type: 'code',
+      client_id: settings.client_id,
+      redirect_uri: redirectUri,
+      ...(signInScope === '' ? {} : { scope: signInScope }),
+      state,
+      code_challenge: challenge,
+      code_challenge_method: 'S256',
+    }
+    for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+    return url.href
+  }
+
+  const provider: Provider = {
+    authority: new URL(origin).host,
+    binding: `oauth2 ${settings.client_id} at ${origin}`,
+    usesGrant: true,
+    tokenKey: (request) => (narrows ? scopesOf(scopes, [request.service]) : ''),
+
+    async check() {
+      await client()
+    },
+
+    async refresh(grant, request, nowMs, signal) {
+      const at = await endpoints(nowMs, signal)
+      const form: Record<string, string> = {
+        grant_type: 'refresh_token',
+        refresh_token: grant ?? '',
+      }
+      // Asking for a scope narrows; a server that gives the same to all is not asked (RFC 6749 6).
+      if (narrows) form['scope'] = scopesOf(scopes, [request.service])
+      const answer = await post(at, form, nowMs, signal)
+      return { token: answer.token, grant: answer.refreshToken ?? grant }
+    },
+
+    async signIn(ui, signal) {
+      const at = await endpoints(Date.now(), signal)
+      const { authorization } = at
+      if (authorization === undefined) throw hasNo('authorization_endpoint')
+      const pkce = createPkce()
+      return ui.browse(
+        {
+          redirectUri: settings.redirect_uri ?? 'http://127.0.0.1/',
+          listen: settings.listen,
+          authorizationUrl: (redirectUri, state) =>
+            authorizationUrl(authorization, redirectUri, state, pkce.challenge),
+          async redeem(parameters, redirectUri, tripSignal) {
+            const code = readAuthorizationCode(parameters, at.issuer, at.sendsIss)
+            const form = {
+              grant_type: 'authorization_code',
+              code,
+              redirect_uri: redirectUri,
+              code_verifier: pkce.verifier,
+            }
+            const answer = await post(at, form, Date.now(), tripSignal)
+            return finish(answer, at, tripSignal)
+          },
+        },
+        signal,
+      )
+    },
+
+    async revoke(grant, signal) {
+      const at = await endpoints(Date.now(), signal)
+      const { revocation } = at
+      if (revocation === undefined)
+        throw new Misconfigured(`${origin} has no revocation endpoint`, {
+          hint: "end the sign-in on the provider's own pages",
+        })
+      await revokeGrant(transport, revocation, await client(at), grant, signal)
+    },
+  }
+
+  function hasNo(key: string): Misconfigured {
+    return new Misconfigured(`${origin} has no ${key.replaceAll('_', ' ')}`, { hint: `set ${key}` })
+  }
+
+  // A server that cannot be asked whether it has this, and of which the file does not say so, has not.
+  if (settings.issuer === undefined && settings.device_authorization_endpoint === undefined)
+    return provider
+  return {
+    ...provider,
+    async signInByDevice(ui, signal) {
+      const at = await endpoints(Date.now(), signal)
+      const { deviceAuthorization: deviceEndpoint, token: tokenEndpoint } = at
+      if (deviceEndpoint === undefined) throw hasNo('device_authorization_endpoint')
+      const party = { transport, deviceEndpoint, tokenEndpoint, client: await client(at) }
+      const scope = signInScope === '' ? {} : { scope: signInScope }
+      const form = { ...settings.extra?.authorize, ...scope }
+      return ui.device(
+        {
+          redeem: async (show, tripSignal) =>
+            finish(await redeemDeviceCode(party, form, show, tripSignal), at, tripSignal),
+        },
+        signal,
+      )
+    },
+  }
+}

@@ -7,6 +7,7 @@
  * waiting can help. Anything else is a bug.
  */
 import type { Entries, Output } from '../schema.ts'
+import type { RunCommand } from '../run-command.ts'
 import type { ReadSecret } from '../secret.ts'
 import type { Transport } from '../transport.ts'
 
@@ -20,6 +21,11 @@ export interface Token {
   readonly expiresAtMs: number
   /** False where the server did not say how long the token lives: kept briefly, never stored. */
   readonly expiryKnown: boolean
+  /**
+   * The name that goes with it into the SASL string, where the server that issued it said so; else the
+   * account's rule holds.
+   */
+  readonly login?: string | undefined
 }
 
 export interface TokenRequest {
@@ -127,12 +133,15 @@ export type Scopes = Readonly<Record<string, readonly string[]>>
 export interface Surroundings {
   readonly transport: Transport
   readonly readSecret: ReadSecret
+  readonly runCommand: RunCommand
 }
 
 /** One line of the registry: the settings of a kind of account, and how to make a provider of them. */
 export interface ProviderKind<E extends Entries = Entries> {
   /** The keys of `[[account]]` that belong to this kind alone. */
   readonly settings: E
+  /** Whether it is another kind with its server's values filled in, so that its keys are that one's. */
+  readonly preset?: boolean
   /**
    * The services that such an account can be asked for.
    *
@@ -153,6 +162,13 @@ export interface ProviderKind<E extends Entries = Entries> {
   /** Combinations that cannot be; empty when all is well. Runs before `create`. */
   problems?(identity: AccountIdentity, settings: Output<E>): Problem[]
   create(identity: AccountIdentity, settings: Output<E>, surroundings: Surroundings): Provider
+}
+
+/** What a server of any kind may be asked for: by its usual name, or by one that the file has scopes for. */
+export function anyMailService(scopes: Scopes): ReturnType<ProviderKind['services']> {
+  const named = Object.keys(scopes).filter((service) => service !== 'login')
+  const usual = ['smtp', 'imap']
+  return { known: [...new Set([...usual, 'pop', 'gmail', 'graph', 'ews', ...named])], usual }
 }
 
 /** A sentence about one key: what is wrong with it and what to write. */

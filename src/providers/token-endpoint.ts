@@ -1,19 +1,29 @@
 /** One request to a token endpoint (RFC 6749 3.2), with the client's authentication (2.3). */
-import type { HttpRequest, Transport } from '../transport.ts'
+import type { HttpRequest, Seen, Transport } from '../transport.ts'
 import {
+  type Asked,
   formEncode,
   readJsonAnswer,
   readTokenAnswer,
   secretsIn,
   type TokenAnswer,
 } from './answers.ts'
+import { signAssertion, type AssertionKey } from './client-assertion.ts'
 
 export interface Client {
   readonly id: string
   readonly secret: string | undefined
-  readonly authentication: 'post' | 'basic' | 'none'
+  readonly authentication: 'post' | 'basic' | 'none' | AssertionKey
+  /** What an assertion is for, wherever it is shown: the token endpoint (RFC 7523 3). */
+  readonly audience?: string | undefined
   /** Parameters added to each token request; they may be secret. */
   readonly extra?: Readonly<Record<string, string>> | undefined
+}
+
+/** An answer that nobody has judged yet, and what is needed to judge it. */
+export interface Sent {
+  readonly seen: Seen
+  readonly asked: Asked
 }
 
 /**
@@ -29,29 +39,58 @@ export async function requestToken(
   nowMs: number,
   signal: AbortSignal,
 ): Promise<TokenAnswer> {
-  const { extra = {} } = client
-  const seen = await transport.send(clientRequest(endpoint, client, { ...extra, ...form }), signal)
+  const extended = { ...client.extra, ...form }
+  const { seen, asked } = await sendForm(transport, endpoint, client, extended, nowMs, signal)
+  return readTokenAnswer(seen, asked)
+}
+
+/**
+ * Sends a form to one of the server's endpoints, with the client's authentication.
+ *
+ * @param nowMs the wall clock, epoch ms
+ */
+export async function sendForm(
+  transport: Transport,
+  endpoint: string,
+  client: Client,
+  form: Readonly<Record<string, string>>,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<Sent> {
+  const request = clientRequest(endpoint, client, form, nowMs)
+  const seen = await transport.send(request, signal)
   const secrets = [
-    ...secretsIn(new URLSearchParams(form)),
+    ...secretsIn(new URLSearchParams(request.body)),
     ...secretsOf(client),
-    ...Object.values(extra),
+    ...Object.values(client.extra ?? {}),
   ]
-  return readTokenAnswer(seen, { host: new URL(endpoint).host, nowMs, secrets })
+  return { seen, asked: { host: new URL(endpoint).host, nowMs, secrets } }
 }
 
 function clientRequest(
   endpoint: string,
   client: Client,
   form: Readonly<Record<string, string>>,
+  nowMs: number,
 ): HttpRequest {
+  const { authentication } = client
   const body = new URLSearchParams(form)
   const headers: Record<string, string> = { 'content-type': 'application/x-www-form-urlencoded' }
-  if (client.authentication === 'basic')
+  if (authentication === 'basic')
     headers['authorization'] = basicCredentials(client.id, client.secret ?? '')
   else body.set('client_id', client.id)
-  if (client.authentication === 'post') body.set('client_secret', client.secret ?? '')
+  if (authentication === 'post') body.set('client_secret', client.secret ?? '')
+  if (typeof authentication === 'object') {
+    body.set('client_assertion_type', assertionType)
+    body.set(
+      'client_assertion',
+      signAssertion(authentication, client.id, client.audience ?? endpoint, nowMs),
+    )
+  }
   return { method: 'POST', url: endpoint, headers, body: body.toString() }
 }
+
+const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 /** RFC 6749 2.3.1: both parts are form-encoded before they are joined. */
 function basicCredentials(id: string, secret: string): string {
@@ -77,13 +116,9 @@ export async function revokeGrant(
   grant: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const body = { token: grant, token_type_hint: 'refresh_token' }
-  const seen = await transport.send(clientRequest(endpoint, client, body), signal)
+  const form = { token: grant, token_type_hint: 'refresh_token' }
+  const { seen, asked } = await sendForm(transport, endpoint, client, form, Date.now(), signal)
   // RFC 7009 2.2: 200 also for a token that was dead already; the body does not matter.
   if (seen.kind === 'answer' && seen.status === 200) return
-  readJsonAnswer(seen, {
-    host: new URL(endpoint).host,
-    nowMs: Date.now(),
-    secrets: [grant, ...secretsOf(client)],
-  })
+  readJsonAnswer(seen, asked)
 }

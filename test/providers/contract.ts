@@ -31,10 +31,13 @@ interface Held {
   pointTo(port: number): void
 }
 
+/** Kinds without a token endpoint: what they make of trouble is in test files of their own names. */
+const speakOtherwise = ['auth-server', 'command']
+
 const authority = await createAuthority(t.testdir())
 
 void t.test('every provider of the registry is held to the contract', (t) => {
-  t.same(Object.keys(subjects).sort(), Object.keys(providers).sort())
+  t.same([...Object.keys(subjects), ...speakOtherwise].sort(), Object.keys(providers).sort())
   t.end()
 })
 

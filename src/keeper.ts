@@ -321,8 +321,11 @@ function isStopped(kept: Kept): boolean {
   return false
 }
 
+/** A provider knows how to cure what it saw, and not what the account is called here. */
 function withHint(failure: Failure, account: Account): Failure {
-  if (!(failure instanceof SignInNeeded) || failure.hint !== undefined) return failure
-  const hint = `run: xoauthd login ${account.user}`
-  return new SignInNeeded(failure.message, { cause: failure, hint, certain: failure.certain })
+  if (!(failure instanceof SignInNeeded) || failure.hint?.includes('xoauthd login')) return failure
+  const command = `run: xoauthd login ${account.user}`
+  const hint = failure.hint === undefined ? command : `${failure.hint}; ${command}`
+  const { certain, because } = failure
+  return new SignInNeeded(failure.message, { cause: failure, hint, certain, because })
 }

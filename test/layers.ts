@@ -15,6 +15,11 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   network: ['transport'],
   providers: [
     'providers/provider',
+    'providers/grant-ends',
+    'providers/redaction',
+    'providers/explanations',
+    'providers/explain',
+    'providers/failure-classes',
     'providers/answers',
     'providers/authorization-answer',
     'providers/pkce',

@@ -7,7 +7,8 @@
 import { Misconfigured, SignInNeeded, Unavailable, asFailure, type Failure } from '../errors.ts'
 import { isSafeEndpoint } from '../schema.ts'
 import type { Transport } from '../transport.ts'
-import { quote, readJsonAnswer } from './answers.ts'
+import { readJsonAnswer } from './answers.ts'
+import { quote } from './redaction.ts'
 
 /** What servers say, beside 404, of a path that they do not have. */
 const notHereStatus = new Set([400, 403, 405])

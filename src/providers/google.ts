@@ -16,6 +16,7 @@ import {
   withMailScopes,
   type OAuth2Client,
 } from './googleapis.ts'
+import { googleEnds } from './grant-ends.ts'
 import { createPkce } from './pkce.ts'
 import { providerKind } from './provider.ts'
 import { checkSignIn, scopesOf } from './signed-in.ts'
@@ -74,6 +75,7 @@ export const google = providerKind({
       authority,
       binding: `google ${settings.client_id}`,
       usesGrant: true,
+      grantEnds: googleEnds,
       tokenKey: () => '',
 
       async check() {
@@ -110,7 +112,11 @@ export const google = providerKind({
                 code_challenge_method: 'S256' as never,
               }),
             async redeem(parameters, redirectUri, tripSignal) {
-              const code = readAuthorizationCode(parameters, issuer)
+              const code = readAuthorizationCode(parameters, issuer, false, {
+                client: settings.client_id,
+                redirect: redirectUri,
+                scope: mailScopes,
+              })
               const answer = await ask(Date.now(), tripSignal, (client) =>
                 client.getToken({ code, codeVerifier: pkce.verifier, redirect_uri: redirectUri }),
               )

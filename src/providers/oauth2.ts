@@ -25,7 +25,7 @@ import { discover, type Endpoints } from './discovery.ts'
 import { createPkce } from './pkce.ts'
 import { providerKind, type Problem } from './provider.ts'
 import { checkSignIn, scopesOf } from './signed-in.ts'
-import { requestToken, revokeGrant, type Client } from './token-endpoint.ts'
+import { requestToken, revokeGrant, sentIn, type Client } from './token-endpoint.ts'
 
 /** Metadata changes rarely; a day's delay is what browsers and libraries allow themselves too. */
 const metadataLifetimeMs = 86_400_000
@@ -234,7 +234,11 @@ export const oauth2 = providerKind({
               return url.href
             },
             async redeem(parameters, redirectUri, tripSignal) {
-              const code = readAuthorizationCode(parameters, at.issuer, at.sendsIss)
+              const code = readAuthorizationCode(parameters, at.issuer, at.sendsIss, {
+                ...sentIn(authorization, new URLSearchParams({ scope })),
+                client: settings.client_id,
+                redirect: redirectUri,
+              })
               const form = {
                 grant_type: 'authorization_code',
                 code,

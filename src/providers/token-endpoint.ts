@@ -1,12 +1,8 @@
 /** One request to a token endpoint (RFC 6749 3.2), with the client's authentication (2.3). */
 import type { HttpRequest, Transport } from '../transport.ts'
-import {
-  formEncode,
-  readJsonAnswer,
-  readTokenAnswer,
-  secretsIn,
-  type TokenAnswer,
-} from './answers.ts'
+import { readJsonAnswer, readTokenAnswer, type TokenAnswer } from './answers.ts'
+import type { Sent } from './explain.ts'
+import { formEncode, secretsIn } from './redaction.ts'
 
 export interface Client {
   readonly id: string
@@ -36,7 +32,21 @@ export async function requestToken(
     ...secretsOf(client),
     ...Object.values(extra),
   ]
-  return readTokenAnswer(seen, { host: new URL(endpoint).host, nowMs, secrets })
+  const sent = sentIn(endpoint, new URLSearchParams({ client_id: client.id, ...form }))
+  return readTokenAnswer(seen, { host: new URL(endpoint).host, nowMs, secrets, sent })
+}
+
+/** @returns what an explanation may repeat of a token request */
+export function sentIn(endpoint: string, form: URLSearchParams): Sent {
+  const { host, pathname } = new URL(endpoint)
+  return {
+    host,
+    client: form.get('client_id') ?? undefined,
+    // Where Microsoft has it: https://login.microsoftonline.com/TENANT/oauth2/v2.0/token
+    tenant: /^\/([^/]+)\/oauth2\//.exec(pathname)?.[1],
+    redirect: form.get('redirect_uri') ?? undefined,
+    scope: form.get('scope') ?? undefined,
+  }
 }
 
 function clientRequest(

@@ -140,7 +140,7 @@ void t.test('a redirect URI that is not registered', async (t) => {
   })
   const failure = await failureOf(provider.signIn?.(createBrowser(), signal))
   t.equal(failure.code, 'misconfigured')
-  t.match(failure.hint, /register the redirect URI/)
+  t.match(failure.hint, /register exactly http:\/\/127\.0\.0\.1:41999\/ for the client /)
 })
 
 void t.test('a revocation', async (t) => {

@@ -131,13 +131,18 @@ export const oauth2 = providerKind({
       return { id: settings.client_id, secret: value, authentication, extra }
     }
 
-    async function endpoints(nowMs: number, signal: AbortSignal): Promise<Endpoints> {
+    /** @param known whether there is a grant, so that the issuer has been found before */
+    async function endpoints(
+      nowMs: number,
+      signal: AbortSignal,
+      known: boolean,
+    ): Promise<Endpoints> {
       if (metadata && Math.abs(nowMs - metadata.readAtMs) < metadataLifetimeMs)
         return metadata.endpoints
       let found: Endpoints | undefined
       try {
         if (settings.issuer !== undefined)
-          found = await discover(transport, settings.issuer, nowMs, signal)
+          found = await discover(transport, settings.issuer, nowMs, signal, known)
       } catch (error) {
         // What is a day old is still better than nothing, and was checked when it was read.
         if (metadata && error instanceof Failure) return metadata.endpoints
@@ -190,7 +195,7 @@ export const oauth2 = providerKind({
       },
 
       async refresh(grant, request, nowMs, signal) {
-        const at = await endpoints(nowMs, signal)
+        const at = await endpoints(nowMs, signal, grant !== undefined)
         const form: Record<string, string> = {
           grant_type: 'refresh_token',
           refresh_token: grant ?? '',
@@ -202,7 +207,7 @@ export const oauth2 = providerKind({
       },
 
       async signIn(ui, signal) {
-        const at = await endpoints(Date.now(), signal)
+        const at = await endpoints(Date.now(), signal, false)
         const { authorization } = at
         if (authorization === undefined)
           throw new Misconfigured(`${origin} has no authorization endpoint`, {
@@ -262,7 +267,7 @@ export const oauth2 = providerKind({
       },
 
       async revoke(grant, signal) {
-        const { revocation } = await endpoints(Date.now(), signal)
+        const { revocation } = await endpoints(Date.now(), signal, true)
         if (revocation === undefined)
           throw new Misconfigured(`${origin} has no revocation endpoint`, {
             hint: "end the sign-in on the provider's own pages",

@@ -122,10 +122,10 @@ void t.test('status', async (t) => {
   const [table, json] = await Promise.all([run(home, ['status']), run(home, ['status', '--json'])])
   t.match(table, { code: 0, stderr: '' })
   const lines = table.stdout.split('\n')
-  t.match(lines[0], /^ACCOUNT +STATE +TOKEN +REFRESHED +SIGNED IN$/)
-  t.match(lines[1], /^stranger@issuer\.example +sign-in-needed +- +- +-$/, 'the worst comes first')
-  t.match(lines[2], /^broken@issuer\.example +misconfigured +- +- +1\d min ago$/)
-  t.match(lines[3], /^me@issuer\.example +fresh +\d+ min left +\d+ s ago +1\d min ago$/)
+  t.match(lines[0], /^ACCOUNT +STATE +TOKEN +REFRESHED +SIGNED IN +ENDS$/)
+  t.match(lines[1], /^stranger@issuer\.example +sign-in-needed +- +- +- +-$/, 'the worst comes first')
+  t.match(lines[2], /^broken@issuer\.example +misconfigured +- +- +1\d min ago +-$/)
+  t.match(lines[3], /^me@issuer\.example +fresh +\d+ min left +\d+ s ago +1\d min ago +-$/)
   t.match(
     table.stdout,
     `\n\n${stranger}: nobody has signed in for ${stranger}\n  hint: run: xoauthd`,

@@ -34,7 +34,7 @@ export const explanations: readonly Row[] = [
     errors: ['redirect_uri_mismatch'],
     says: /redirect[_ ]?ur[il]\b.*(?:match|valid|registered|allowed)|(?:match|valid|registered|allowed).*redirect[_ ]?ur[il]\b/i,
     sentence: 'the registration does not have the redirect URI that was sent',
-    next: 'register exactly {redirect} for the client {client}, or set redirect_uri to what is registered, down to the slash at the end',
+    next: 'register exactly {redirect} for the client {client} (a loopback address without its port, where the provider leaves ports open), or set redirect_uri to what is registered',
   },
   {
     because: 'sign-in-frequency',

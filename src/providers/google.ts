@@ -19,7 +19,7 @@ import {
 import { googleEnds } from './grant-ends.ts'
 import { createPkce } from './pkce.ts'
 import { providerKind } from './provider.ts'
-import { checkSignIn, scopesOf } from './signed-in.ts'
+import { checkRefreshed, checkSignIn, scopesOf } from './signed-in.ts'
 import { revokeGrant } from './token-endpoint.ts'
 
 const issuer = 'https://accounts.google.com'
@@ -88,6 +88,7 @@ export const google = providerKind({
           client.setCredentials({ refresh_token: refreshToken })
           return client.refreshAccessToken()
         })
+        checkRefreshed(answer, identity.user, authority)
         return { token: answer.token, grant: answer.refreshToken ?? grant }
       },
 

@@ -24,7 +24,7 @@ import { readAuthorizationCode } from './authorization-answer.ts'
 import { discover, type Endpoints } from './discovery.ts'
 import { createPkce } from './pkce.ts'
 import { providerKind, type Problem } from './provider.ts'
-import { checkSignIn, scopesOf } from './signed-in.ts'
+import { checkRefreshed, checkSignIn, scopesOf } from './signed-in.ts'
 import { requestToken, revokeGrant, sentIn, type Client } from './token-endpoint.ts'
 
 /** Metadata changes rarely; a day's delay is what browsers and libraries allow themselves too. */
@@ -203,6 +203,7 @@ export const oauth2 = providerKind({
         // Asking for a scope narrows; a server that gives the same to all is not asked (RFC 6749 6).
         if (distinct.size > 1) form['scope'] = scopesOf(scopes, [request.service])
         const answer = await post(at.token, form, nowMs, signal)
+        checkRefreshed(answer, identity.user, new URL(at.token).host)
         return { token: answer.token, grant: answer.refreshToken ?? grant }
       },
 

@@ -90,10 +90,16 @@ export class SignInNeeded extends Failure {
   readonly code = 'sign-in-needed'
   /** There is no grant at all; when a provider says that one is dead, it is asked once more. */
   readonly certain: boolean
+  /** Why the provider ended the sign-in, in one word of its explanations, where that is known. */
+  readonly because: string | undefined
 
-  constructor(message: string, detail: Detail & { certain?: boolean } = {}) {
+  constructor(
+    message: string,
+    detail: Detail & { certain?: boolean; because?: string | undefined } = {},
+  ) {
     super(message, detail)
     this.certain = detail.certain ?? false
+    this.because = detail.because
   }
 }
 

@@ -9,9 +9,17 @@ import type { Account, Accounts } from './accounts.ts'
 import { wildcardDomain } from './address.ts'
 import { Failure, Misconfigured, SignInNeeded, UnknownAccount, asFailure } from './errors.ts'
 import { createHosts } from './hosts.ts'
-import { createKept, newSlot, slotFor, type Kept } from './kept.ts'
+import {
+  createKept,
+  newSlot,
+  predictionFor,
+  recall as recallGrant,
+  slotFor,
+  type Kept,
+} from './kept.ts'
 import type { Log } from './log.ts'
 import { delayOf, planTick } from './plan.ts'
+import { duration } from './prediction.ts'
 import type { Token, TokenRequest } from './providers/provider.ts'
 import { createRenewal, usable } from './renewal.ts'
 import {
@@ -180,8 +188,22 @@ export function createKeeper(options: {
     for (const kept of accounts.values()) {
       if (kept.account.provider.usesGrant && isStopped(kept)) void lookForSignIn(kept)
       if (kept.grant.unsaved) void save(kept)
+      warnAhead(kept, nowMs)
     }
     wake(delayMs)
+  }
+
+  /** Once for each end that is foreseen. */
+  function warnAhead(kept: Kept, nowMs: number): void {
+    const end = predictionFor(kept)
+    if (!end || nowMs < end.warnAtMs || kept.grant.warnedOfMs === end.atMs) return
+    kept.grant.warnedOfMs = end.atMs
+    log.warn('ends soon', {
+      account: kept.account.user,
+      in: duration(end.atMs - nowMs),
+      reason: end.sentence,
+      hint: end.next,
+    })
   }
 
   /** The clock was set back: plans, and what is left of tokens, mean nothing any more. */
@@ -285,8 +307,8 @@ export function createKeeper(options: {
     // Trouble with the store is met again, and said, by the first refresh.
     const found = await store.read(account.user).catch(() => undefined)
     if (found?.stored.binding !== account.provider.binding) return
+    if (kept.grant.version === undefined) recallGrant(kept.grant, found.stored)
     kept.grant.version ??= found.version
-    kept.grant.signedInAtMs ??= found.stored.signedInAtMs
     for (const slot of kept.slots.own()) {
       const token = found.stored.tokens[slot.key]
       if (slot.state.kind === 'idle' && token && remainingMs(token, nowMs) > 0)
@@ -321,8 +343,11 @@ function isStopped(kept: Kept): boolean {
   return false
 }
 
+/** A provider knows how to cure what it saw, and not what the account is called here. */
 function withHint(failure: Failure, account: Account): Failure {
-  if (!(failure instanceof SignInNeeded) || failure.hint !== undefined) return failure
-  const hint = `run: xoauthd login ${account.user}`
-  return new SignInNeeded(failure.message, { cause: failure, hint, certain: failure.certain })
+  if (!(failure instanceof SignInNeeded) || failure.hint?.includes('xoauthd login')) return failure
+  const command = `run: xoauthd login ${account.user}`
+  const hint = failure.hint === undefined ? command : `${failure.hint}; ${command}`
+  const { certain, because } = failure
+  return new SignInNeeded(failure.message, { cause: failure, hint, certain, because })
 }

@@ -1,6 +1,8 @@
 /** What the keeper knows of one account. */
 import type { Account } from './accounts.ts'
 import { Unavailable } from './errors.ts'
+import type { GrantLife } from './grant-life.ts'
+import { predictEnd, type Prediction } from './prediction.ts'
 import type { TokenRequest } from './providers/provider.ts'
 import { createSlot, type Slot } from './slot.ts'
 import { createSlotTable, type SlotTable } from './slot-table.ts'
@@ -18,6 +20,11 @@ export interface KnownGrant {
   /** Of the grant that was read or written last; undefined when there was none. */
   version: Version | undefined
   signedInAtMs: number | undefined
+  /** When it last brought a token. */
+  refreshedAtMs: number | undefined
+  life: GrantLife | undefined
+  /** The end that was warned of, epoch ms. */
+  warnedOfMs: number | undefined
   /** A rotated grant that the disk did not take. It is written again before anything else. */
   unsaved: StoredGrant | undefined
   /** The end of the last refresh that was queued: those of one grant follow each other. */
@@ -40,10 +47,28 @@ function unknownGrant(): KnownGrant {
   return {
     version: undefined,
     signedInAtMs: undefined,
+    refreshedAtMs: undefined,
+    life: undefined,
+    warnedOfMs: undefined,
     unsaved: undefined,
     turn: Promise.resolve(),
     forcedAtMs: [],
   }
+}
+
+/** What will end the account's sign-in or its registration, as far as anything is known. */
+export function predictionFor({ account: { provider }, grant }: Kept): Prediction | undefined {
+  const { signedInAtMs, refreshedAtMs, life } = grant
+  const ends = provider.grantEnds ?? []
+  const credentialEndsAtMs = provider.credentialEndsAtMs?.()
+  return predictEnd({ signedInAtMs, refreshedAtMs, life, ends, credentialEndsAtMs })
+}
+
+/** Takes down what the store has of a grant, or that it has none. */
+export function recall(grant: KnownGrant, stored: StoredGrant | undefined): void {
+  grant.signedInAtMs = stored?.signedInAtMs
+  grant.refreshedAtMs = stored?.refreshedAtMs
+  grant.life = stored?.life
 }
 
 /** A slot that is not in the account's table yet. */

@@ -8,6 +8,7 @@ import { createAccounts, type Account } from './accounts.ts'
 import { ask } from './client.ts'
 import type { Config } from './config.ts'
 import { Misconfigured, NotAllowed, Unavailable, UnknownAccount, asFailure } from './errors.ts'
+import { lifeAfter } from './grant-life.ts'
 import { userName } from './identity.ts'
 import type { Grant, SignInUi, Surroundings } from './providers/provider.ts'
 import { openStore, ownerOf, type Store } from './store.ts'
@@ -88,6 +89,11 @@ export async function signIn(
   }
 }
 
+/**
+ * A grant whose first refresh fails is forgotten and not revoked: at some providers (Google is one) a
+ * revocation ends all that the person ever consented to for this client, and so the good grant that is
+ * still in the store.
+ */
 async function tryAndStore(
   grant: Grant,
   account: Account,
@@ -99,15 +105,18 @@ async function tryAndStore(
   const nowMs = Date.now()
   const request = { service, mailbox: account.user }
   const issued = await provider.refresh(grant, request, nowMs, signal)
-  await underLock(store, account, () =>
-    store.replace(account.user, {
+  await underLock(store, account, async () => {
+    // What cannot be read has nothing to tell; it is kept aside.
+    const before = await store.read(account.user).catch(() => undefined)
+    return store.replace(account.user, {
       grant: issued.grant ?? grant,
       binding: provider.binding,
       signedInAtMs: nowMs,
       refreshedAtMs: nowMs,
       tokens: { [provider.tokenKey(request)]: issued.token },
-    }),
-  )
+      life: lifeAfter(before?.stored),
+    })
+  })
 }
 
 /**

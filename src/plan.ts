@@ -14,6 +14,8 @@ export const tickMs = 30_000
 const slackMs = 10_000
 /** A token that nobody asked for in so long is fetched again when somebody does. */
 const forgottenMs = 7 * 86_400_000
+/** A grant that brought no token for so long is tried by all its slots; two ticks before 14 days. */
+const unusedMs = 13 * 86_400_000
 /** How long we go on trying for a mailbox of a wildcard, with nobody asking again. */
 const tryingMs = 3_600_000
 
@@ -65,9 +67,15 @@ function isKeptFresh(kept: Kept, slot: Slot, nowMs: number): boolean {
   if (slot.waiting) return true
   const { state, askedAtMs } = slot
   if (state.token?.expiryKnown === false) return false
-  if (kept.slots.isOwn(slot)) return nowMs - askedAtMs < forgottenMs || slot === firstOf(kept)
+  if (kept.slots.isOwn(slot))
+    return nowMs - askedAtMs < forgottenMs || slot === firstOf(kept) || isUnused(kept, nowMs)
   if (state.kind === 'stopped') return false
   return state.kind === 'live' ? askedAtMs > state.token.obtainedAtMs : nowMs - askedAtMs < tryingMs
+}
+
+/** A first slot that fails for reasons of its own does not keep the grant alive; another one does then. */
+function isUnused({ grant }: Kept, nowMs: number): boolean {
+  return grant.refreshedAtMs !== undefined && nowMs - grant.refreshedAtMs > unusedMs
 }
 
 function firstOf(kept: Kept): Slot | undefined {

@@ -8,8 +8,10 @@
 import type { Account } from './accounts.ts'
 import { Failure, Misconfigured, SignInNeeded, Unavailable, asFailure } from './errors.ts'
 import type { Hosts, Outcome } from './hosts.ts'
-import type { Kept, KnownGrant } from './kept.ts'
+import { lifeGoesOn } from './grant-life.ts'
+import { recall, type Kept, type KnownGrant } from './kept.ts'
 import type { Log } from './log.ts'
+import { explainEnd } from './prediction.ts'
 import type { Grant, Issued, Token } from './providers/provider.ts'
 import { refreshAtMs, remainingMs, type Slot } from './slot.ts'
 import type { Store, StoredGrant } from './store.ts'
@@ -99,9 +101,27 @@ export function createRenewal(options: {
     if (stored?.binding !== account.provider.binding) throw signInFirst(account, stored)
     const theirs = changed ? usable(stored.tokens[slot.key], slot, now()) : undefined
     if (theirs) return theirs
-    const issued = await ask(kept, slot, stored.grant, visit)
+    const issued = await ask(kept, slot, stored.grant, visit).catch(async (error: unknown) => {
+      throw await noteEnd(kept, stored, error)
+    })
     const written = await write(kept, withToken(stored, slot, issued, now()))
     return written ? issued.token : undefined
+  }
+
+  /** The end of a sign-in is remembered at once; a token that comes after all takes it back. */
+  async function noteEnd({ account, grant }: Kept, stored: StoredGrant, error: unknown) {
+    if (!(error instanceof SignInNeeded) || error.certain) return error
+    const endedAtMs = now()
+    const ends = account.provider.grantEnds ?? []
+    const failure = explainEnd(error, ends, endedAtMs - stored.signedInAtMs)
+    if (grant.unsaved || stored.life?.endedAtMs !== undefined) return failure
+    const life = { ...stored.life, endedAtMs, endedBecause: failure.because }
+    // It is worth knowing, and no more than that: a disk that does not take it is met again elsewhere.
+    const version = await store
+      .write(account.user, { ...stored, life }, grant.version)
+      .catch(() => undefined)
+    if (version !== undefined) Object.assign(grant, { version, life })
+    return failure
   }
 
   async function underLock(kept: Kept, slot: Slot, visit: Visit): Promise<Token> {
@@ -127,6 +147,7 @@ export function createRenewal(options: {
       grant.unsaved = undefined
       if (version === undefined) return false
       grant.version = version
+      recall(grant, next)
     } catch (error) {
       // The old grant may be dead by now, so this one is all there is: serve, and write it later.
       const { message, hint } = asFailure(error)
@@ -185,7 +206,7 @@ async function inTurn<Result>(grant: KnownGrant, work: () => Promise<Result>): P
 function recognize(grant: KnownGrant, found: Found): boolean {
   if (found?.version === grant.version) return false
   grant.version = found?.version
-  grant.signedInAtMs = found?.stored.signedInAtMs
+  recall(grant, found?.stored)
   // Somebody signed in since the disk failed us: theirs is the grant that counts.
   grant.unsaved = undefined
   return true
@@ -214,6 +235,7 @@ function withToken(stored: StoredGrant, slot: Slot, issued: Issued, nowMs: numbe
     ...stored,
     grant: issued.grant ?? stored.grant,
     refreshedAtMs: nowMs,
+    life: lifeGoesOn(stored.life),
     tokens: {
       ...Object.fromEntries(living),
       ...(token.expiryKnown ? { [slot.key]: token } : {}),

@@ -50,7 +50,7 @@ export function createSignInUi(person: Person): SignInUi {
       try {
         const redirectUri = doors[0]?.redirectUri ?? trip.redirectUri
         const url = trip.authorizationUrl(redirectUri, state)
-        explain(person, url, doors[0]?.port)
+        explain(person, url, redirectUri, doors[0]?.port)
         const pasted = readPasted(person, arrivals.fromPaste)
         void person.openBrowser?.(url).catch(() => undefined)
         // Where nothing can come in by itself, the end of what is typed is the end of waiting.
@@ -91,11 +91,13 @@ async function redeem(
   }
 }
 
-function explain(person: Person, url: string, port: number | undefined): void {
+function explain(person: Person, url: string, redirectUri: string, port: number | undefined): void {
   person.say('Open this address in a browser and sign in:')
   person.say('')
   person.say(url)
   person.say('')
+  // Providers show this mistake to the person alone: no answer of it ever comes back.
+  person.say(`If the page complains of the redirect URI, this is what was sent: ${redirectUri}`)
   if (port === undefined)
     person.say('This registration sends the answer where xoauthd cannot listen:')
   else if (person.forwardPort) {

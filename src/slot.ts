@@ -52,6 +52,11 @@ const forceWindowMs = 10 * 60_000
 const forceLimit = 5
 /** Some servers count in units so small that a token is due as it comes; none is asked more often. */
 const shortestIntervalMs = 1_000
+/**
+ * However long a token lives, its grant is used this often: providers end those that nobody uses (24 h to
+ * six months; Yandex wants "every three months").
+ */
+const longestUnusedMs = 14 * 86_400_000
 /** A token that was fetched later than now means that the clock was set back: its expiry means nothing. */
 export const clockToleranceMs = 5_000
 
@@ -91,7 +96,11 @@ export function remainingMs(token: Token, nowMs: number): number {
  */
 export function refreshAtMs(token: Token, random: number): number {
   const leftMs = lifetimeMs(token) * (1 / 4 + random / 12)
-  return Math.max(token.expiresAtMs - leftMs, token.obtainedAtMs + shortestIntervalMs)
+  const soonestMs = token.obtainedAtMs + shortestIntervalMs
+  return Math.min(
+    Math.max(token.expiresAtMs - leftMs, soonestMs),
+    token.obtainedAtMs + longestUnusedMs,
+  )
 }
 
 /** @returns in how long a client may cost the provider a request although a living token is there */

@@ -1,7 +1,7 @@
 /** `xoauthd status` for people: a table of accounts, the worst first, and what to do about each. */
 import { conditions, type AccountStatus, type DaemonStatus } from './status.ts'
 
-const headings = ['ACCOUNT', 'STATE', 'TOKEN', 'REFRESHED', 'SIGNED IN']
+const headings = ['ACCOUNT', 'STATE', 'TOKEN', 'REFRESHED', 'SIGNED IN', 'ENDS']
 
 /** @param nowS the wall clock, epoch seconds */
 export function statusTable(status: DaemonStatus, nowS: number): string {
@@ -15,7 +15,10 @@ export function statusTable(status: DaemonStatus, nowS: number): string {
       .map((cell, at) => cell.padEnd(widths[at] ?? 0))
       .join('  ')
       .trimEnd()
-  const notes = accounts.filter(({ message }) => message !== '').flatMap(note)
+  const notes = [
+    ...accounts.filter(({ message }) => message !== '').flatMap(note),
+    ...accounts.filter(({ ends_warning }) => ends_warning !== '').flatMap(warning),
+  ]
   return `${[...rows.map(line), ...notes].join('\n')}\n`
 }
 
@@ -23,7 +26,22 @@ function cells(account: AccountStatus, nowS: number): string[] {
   const { expires_at, refreshed_at, signed_in_at } = account
   const left = expires_at === null ? '-' : `${duration(expires_at - nowS)} left`
   const ago = (at: number | null) => (at === null ? '-' : `${duration(nowS - at)} ago`)
-  return [account.user, account.state, left, ago(refreshed_at), ago(signed_in_at)]
+  return [
+    account.user,
+    account.state,
+    left,
+    ago(refreshed_at),
+    ago(signed_in_at),
+    ends(account, nowS),
+  ]
+}
+
+function ends({ ends_at, ends_because }: AccountStatus, nowS: number): string {
+  return ends_at === null ? '-' : `in ${duration(ends_at - nowS)} (${ends_because})`
+}
+
+function warning({ user, ends_warning }: AccountStatus): string[] {
+  return ['', `${user}: will end soon: ${ends_warning}`]
 }
 
 function note({ user, message, hint }: AccountStatus): string[] {

@@ -3,7 +3,7 @@
  * anything secret. The JSON is documented and stable: within a version, keys are only added.
  */
 import { wildcardDomain } from './address.ts'
-import type { Kept } from './kept.ts'
+import { predictionFor, type Kept } from './kept.ts'
 import { remainingMs, type Slot } from './slot.ts'
 import { version } from './version.ts'
 
@@ -24,6 +24,12 @@ export interface AccountStatus {
   readonly signed_in_at: number | null
   /** When the provider is asked next; null when nobody needs it. */
   readonly next_refresh_at: number | null
+  /** When the sign-in, or the registration's secret, will end; null where nothing is known. */
+  readonly ends_at: number | null
+  /** Why, in one word; empty where nothing is known. */
+  readonly ends_because: string
+  /** What to do about it, from when on it is time to; else empty. */
+  readonly ends_warning: string
   /** How many tokens are held: more than one for services with scopes of their own, or a wildcard. */
   readonly tokens: number
   readonly message: string
@@ -103,9 +109,24 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
     refreshed_at: tokens > 0 ? seconds(refreshedAtMs) : null,
     signed_in_at: kept.grant.signedInAtMs === undefined ? null : seconds(kept.grant.signedInAtMs),
     next_refresh_at: nextRefreshAt(worst),
+    ...endOf(kept, nowMs),
     tokens,
     message: failure?.message ?? '',
     hint: failure?.hint ?? '',
+  }
+}
+
+function endOf(
+  kept: Kept,
+  nowMs: number,
+): Pick<AccountStatus, 'ends_at' | 'ends_because' | 'ends_warning'> {
+  const end = predictionFor(kept)
+  if (!end) return { ends_at: null, ends_because: '', ends_warning: '' }
+  const { atMs, because, sentence, next, warnAtMs } = end
+  return {
+    ends_at: seconds(atMs),
+    ends_because: because,
+    ends_warning: nowMs < warnAtMs ? '' : `${sentence}; ${next}`,
   }
 }
 

@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { foldCase } from './address.ts'
 import { Held, lock, openFolder, type Release } from './claim.ts'
 import { Failure, Misconfigured, Unavailable } from './errors.ts'
+import { readLife, type GrantLife } from './grant-life.ts'
 import type { Grant, Token } from './providers/provider.ts'
 
 const format = 1
@@ -25,6 +26,8 @@ export interface StoredGrant {
   readonly refreshedAtMs: number
   /** The last tokens, by the provider's token key: a restart serves at once and asks nobody. */
   readonly tokens: Readonly<Record<string, Token>>
+  /** How it ended, or the one before; no version of the file has to have it. */
+  readonly life?: GrantLife | undefined
 }
 
 /** Changes with every write, of whatever process. */
@@ -226,7 +229,11 @@ function parseRecord(text: string, path: string): { stored: StoredGrant; version
     typeof refreshedAtMs !== 'number'
   )
     throw damaged(path)
-  const stored = { grant, binding, signedInAtMs, refreshedAtMs, tokens: readTokens(tokens) }
+  const life = readLife(record['life'])
+  const stored = {
+    ...{ grant, binding, signedInAtMs, refreshedAtMs, tokens: readTokens(tokens) },
+    ...(life ? { life } : {}),
+  }
   return { version, stored }
 }
 

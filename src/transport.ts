@@ -3,7 +3,7 @@
  *
  * Promises that redirects are never followed, that an answer is at most {@link bodyLimit} bytes and at
  * most {@link usualTimeoutMs} away unless its request says otherwise, that plain http goes to this machine alone, and that `HTTPS_PROXY` and
- * `NO_PROXY` are honoured. Says what it saw and judges nothing: `answers.ts` does.
+ * `NO_PROXY` are honoured. Says what it saw and judges nothing: `failure-classes.ts` does.
  */
 import { setMaxListeners } from 'node:events'
 import http, { type IncomingHttpHeaders } from 'node:http'

@@ -122,10 +122,14 @@ void t.test('status', async (t) => {
   const [table, json] = await Promise.all([run(home, ['status']), run(home, ['status', '--json'])])
   t.match(table, { code: 0, stderr: '' })
   const lines = table.stdout.split('\n')
-  t.match(lines[0], /^ACCOUNT +STATE +TOKEN +REFRESHED +SIGNED IN$/)
-  t.match(lines[1], /^stranger@issuer\.example +sign-in-needed +- +- +-$/, 'the worst comes first')
-  t.match(lines[2], /^broken@issuer\.example +misconfigured +- +- +1\d min ago$/)
-  t.match(lines[3], /^me@issuer\.example +fresh +\d+ min left +\d+ (?:s|min) ago +1\d min ago$/)
+  t.match(lines[0], /^ACCOUNT +STATE +TOKEN +REFRESHED +SIGNED IN +ENDS$/)
+  t.match(
+    lines[1],
+    /^stranger@issuer\.example +sign-in-needed +- +- +- +-$/,
+    'the worst comes first',
+  )
+  t.match(lines[2], /^broken@issuer\.example +misconfigured +- +- +1\d min ago +-$/)
+  t.match(lines[3], /^me@issuer\.example +fresh +\d+ min left +\d+ (?:s|min) ago +1\d min ago +-$/)
   t.match(
     table.stdout,
     `\n\n${stranger}: nobody has signed in for ${stranger}\n  hint: run: xoauthd`,
@@ -142,7 +146,18 @@ void t.test('status', async (t) => {
     sockets: [credentials, home.socket],
   })
   t.same(Object.keys(status.accounts[0]!).sort(), [
-    ...['expires_at', 'hint', 'id', 'mailboxes', 'message', 'next_refresh_at', 'provider'],
+    ...[
+      'ends_at',
+      'ends_because',
+      'ends_warning',
+      'expires_at',
+      'hint',
+      'id',
+      'mailboxes',
+      'message',
+      'next_refresh_at',
+      'provider',
+    ],
     ...['refreshed_at', 'services', 'signed_in_at', 'state', 'tokens', 'user'],
   ])
   t.match(status.accounts[0], {

@@ -8,9 +8,10 @@
 import { Misconfigured, Unavailable, UnknownAccount } from '../errors.ts'
 import { endpoint, optional, secret, text } from '../schema.ts'
 import type { Seen } from '../transport.ts'
-import { parseObject, quote, readRetryAfter, redact, unreachable } from './answers.ts'
+import { failureFrom, parseObject, readRetryAfter, unreached } from './failure-classes.ts'
 import { readPlainToken } from './plain-token.ts'
 import { anyMailService, providerKind, type Problem, type Token } from './provider.ts'
+import { quote, redact } from './redaction.ts'
 
 /** What the protocol calls them; POP logs in as IMAP does, and any other service is an API. */
 const protocols = new Map([
@@ -101,7 +102,7 @@ interface Asked {
 /** @throws Failure of the class that the answer stands for */
 function readAnswer(seen: Seen, asked: Asked): Token {
   const { host, nowMs } = asked
-  if (seen.kind === 'no-answer') throw unreachable(seen.error, host)
+  if (seen.kind === 'no-answer') throw failureFrom(unreached(seen.error, host))
   const json = parseObject(seen.body)
   if (seen.status !== 200) throw failureOf(seen, json, asked)
   if (json === undefined)

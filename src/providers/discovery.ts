@@ -7,7 +7,8 @@
 import { Misconfigured, SignInNeeded, Unavailable, asFailure, type Failure } from '../errors.ts'
 import { isSafeEndpoint } from '../schema.ts'
 import type { Transport } from '../transport.ts'
-import { quote, readJsonAnswer } from './answers.ts'
+import { readJsonAnswer } from './answers.ts'
+import { quote } from './redaction.ts'
 
 /** What servers say, beside 404, of a path that they do not have. */
 const notHereStatus = new Set([400, 403, 405])
@@ -24,12 +25,17 @@ export interface Endpoints {
   readonly sendsIss: boolean
 }
 
-/** @rejects Failure when no document can be had, or it is another issuer's */
+/**
+ * @param known whether the issuer has published its metadata before: what finds nothing there now is
+ *   something on the way, or a mistake of theirs, and passes
+ * @rejects Failure when no document can be had, or it is another issuer's
+ */
 export async function discover(
   transport: Transport,
   issuer: string,
   nowMs: number,
   signal: AbortSignal,
+  known = false,
 ): Promise<Endpoints> {
   const asked = { host: new URL(issuer).host, nowMs, secrets: [] }
   let first: Failure | undefined
@@ -45,6 +51,11 @@ export async function discover(
     }
   }
   if (first) throw first
+  if (known)
+    throw new Unavailable(`${issuer} publishes no metadata any more (HTTP 404)`, {
+      trouble: 'network',
+      hint: 'a proxy may be answering for it; else set authorization_endpoint and token_endpoint',
+    })
   throw new Misconfigured(`${issuer} publishes no metadata`, {
     hint: 'check issuer, or set authorization_endpoint and token_endpoint instead',
   })

@@ -16,9 +16,10 @@ import {
   withMailScopes,
   type OAuth2Client,
 } from './googleapis.ts'
+import { googleEnds } from './grant-ends.ts'
 import { createPkce } from './pkce.ts'
 import { providerKind } from './provider.ts'
-import { checkSignIn, scopesOf } from './signed-in.ts'
+import { checkRefreshed, checkSignIn, scopesOf } from './signed-in.ts'
 import { revokeGrant } from './token-endpoint.ts'
 
 const issuer = 'https://accounts.google.com'
@@ -80,6 +81,7 @@ export const google = providerKind({
       authority,
       binding: `google ${settings.client_id}`,
       usesGrant: true,
+      grantEnds: googleEnds,
       tokenKey: () => '',
 
       async check() {
@@ -92,6 +94,7 @@ export const google = providerKind({
           client.setCredentials({ refresh_token: refreshToken })
           return client.refreshAccessToken()
         })
+        checkRefreshed(answer, identity.user, authority)
         return { token: answer.token, grant: answer.refreshToken ?? grant }
       },
 
@@ -116,7 +119,11 @@ export const google = providerKind({
                 code_challenge_method: 'S256' as never,
               }),
             async redeem(parameters, redirectUri, tripSignal) {
-              const code = readAuthorizationCode(parameters, issuer)
+              const code = readAuthorizationCode(parameters, issuer, false, {
+                client: settings.client_id,
+                redirect: redirectUri,
+                scope: mailScopes,
+              })
               const answer = await ask(Date.now(), tripSignal, (client) =>
                 client.getToken({ code, codeVerifier: pkce.verifier, redirect_uri: redirectUri }),
               )

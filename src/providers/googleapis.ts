@@ -9,7 +9,10 @@
 import type { auth as googleAuth } from 'googleapis/build/src/apis/gmail/index.js'
 import type { Scopes } from './provider.ts'
 import type { Seen, Transport } from '../transport.ts'
-import { readTokenAnswer, secretsIn, type TokenAnswer } from './answers.ts'
+import { readTokenAnswer, type TokenAnswer } from './answers.ts'
+import type { Sent } from './explain.ts'
+import { secretsIn } from './redaction.ts'
+import { sentIn } from './token-endpoint.ts'
 
 export type OAuth2Client = InstanceType<(typeof googleAuth)['OAuth2']>
 export type JwtClient = InstanceType<(typeof googleAuth)['JWT']>
@@ -50,9 +53,11 @@ export async function askGoogle(
 ): Promise<TokenAnswer> {
   let seen: Seen | undefined
   let secrets: string[] = []
+  let sent: Sent = {}
   const adapter: Adapter = async (config) => {
     const form = config.body instanceof URLSearchParams ? config.body : new URLSearchParams()
     secrets = secretsIn(form)
+    sent = sentIn(config.url.href, form)
     const headers = Object.fromEntries(new Headers(config.headers))
     const method = config.method === 'GET' ? 'GET' : 'POST'
     if (method === 'POST') headers['content-type'] = 'application/x-www-form-urlencoded'
@@ -71,7 +76,7 @@ export async function askGoogle(
     if (seen === undefined) throw error
   }
   seen ??= { kind: 'no-answer', error: new Error('nothing was asked') }
-  return readTokenAnswer(seen, { host: authority, nowMs, secrets })
+  return readTokenAnswer(seen, { host: authority, nowMs, secrets, sent })
 }
 
 /** @returns the clients of the library */

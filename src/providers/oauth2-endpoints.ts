@@ -9,9 +9,14 @@ const metadataLifetimeMs = 86_400_000
 
 /**
  * @param nowMs the wall clock, epoch ms
+ * @param known whether there is a grant, so that the issuer has been found before
  * @rejects Failure when the server's metadata cannot be had
  */
-export type FindEndpoints = (nowMs: number, signal: AbortSignal) => Promise<Endpoints>
+export type FindEndpoints = (
+  nowMs: number,
+  signal: AbortSignal,
+  known: boolean,
+) => Promise<Endpoints>
 
 /** @param issuer what a server without metadata calls itself in its answers, if that is known */
 export function createEndpointFinder(
@@ -21,13 +26,13 @@ export function createEndpointFinder(
 ): FindEndpoints {
   let metadata: { endpoints: Endpoints; readAtMs: number } | undefined
 
-  return async (nowMs, signal) => {
+  return async (nowMs, signal, known) => {
     if (metadata && Math.abs(nowMs - metadata.readAtMs) < metadataLifetimeMs)
       return metadata.endpoints
     let found: Endpoints | undefined
     try {
       if (settings.issuer !== undefined)
-        found = await discover(transport, settings.issuer, nowMs, signal)
+        found = await discover(transport, settings.issuer, nowMs, signal, known)
     } catch (error) {
       // What is a day old is still better than nothing, and was checked when it was read.
       if (metadata && error instanceof Failure) return metadata.endpoints

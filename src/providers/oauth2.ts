@@ -22,8 +22,8 @@ import {
   type SignedIn,
   type Surroundings,
 } from './provider.ts'
-import { checkSignIn, scopesOf } from './signed-in.ts'
-import { requestToken, revokeGrant, type Client } from './token-endpoint.ts'
+import { checkRefreshed, checkSignIn, scopesOf } from './signed-in.ts'
+import { requestToken, revokeGrant, sentIn, type Client } from './token-endpoint.ts'
 
 /** In what a server that we know differs from what any server may be expected to do. */
 export interface Ways {
@@ -158,7 +158,7 @@ export function createOAuth2(
     },
 
     async refresh(grant, request, nowMs, signal) {
-      const at = await endpoints(nowMs, signal)
+      const at = await endpoints(nowMs, signal, grant !== undefined)
       const form: Record<string, string> = {
         grant_type: 'refresh_token',
         refresh_token: grant ?? '',
@@ -166,11 +166,12 @@ export function createOAuth2(
       // Asking for a scope narrows; a server that gives the same to all is not asked (RFC 6749 6).
       if (narrows) form['scope'] = scopesOf(scopes, [request.service])
       const answer = await post(at, form, nowMs, signal)
+      checkRefreshed(answer, user, new URL(at.token).host)
       return { token: answer.token, grant: answer.refreshToken ?? grant }
     },
 
     async signIn(ui, signal) {
-      const at = await endpoints(Date.now(), signal)
+      const at = await endpoints(Date.now(), signal, false)
       const { authorization } = at
       if (authorization === undefined) throw hasNo('authorization_endpoint')
       const pkce = createPkce()
@@ -181,7 +182,11 @@ export function createOAuth2(
           authorizationUrl: (redirectUri, state) =>
             authorizationUrl(authorization, redirectUri, state, pkce.challenge),
           async redeem(parameters, redirectUri, tripSignal) {
-            const code = readAuthorizationCode(parameters, at.issuer, at.sendsIss)
+            const code = readAuthorizationCode(parameters, at.issuer, at.sendsIss, {
+              ...sentIn(authorization, new URLSearchParams({ scope: signInScope })),
+              client: settings.client_id,
+              redirect: redirectUri,
+            })
             const form = {
               grant_type: 'authorization_code',
               code,
@@ -197,7 +202,7 @@ export function createOAuth2(
     },
 
     async revoke(grant, signal) {
-      const at = await endpoints(Date.now(), signal)
+      const at = await endpoints(Date.now(), signal, true)
       const { revocation } = at
       if (revocation === undefined)
         throw new Misconfigured(`${origin} has no revocation endpoint`, {
@@ -217,7 +222,7 @@ export function createOAuth2(
   return {
     ...provider,
     async signInByDevice(ui, signal) {
-      const at = await endpoints(Date.now(), signal)
+      const at = await endpoints(Date.now(), signal, false)
       const { deviceAuthorization: deviceEndpoint, token: tokenEndpoint } = at
       if (deviceEndpoint === undefined) throw hasNo('device_authorization_endpoint')
       const party = { transport, deviceEndpoint, tokenEndpoint, client: await client(at) }

@@ -89,6 +89,10 @@ export interface Provider {
   readonly binding: string
   /** Whether tokens come from a sign-in and are kept in the store. */
   readonly usesGrant: boolean
+  /** How its sign-ins end by themselves, as far as that is known. */
+  readonly grantEnds?: readonly GrantEnd[]
+  /** When the secret or certificate of the registration ends, epoch ms, as far as it was read and says. */
+  credentialEndsAtMs?(): number | undefined
   /** Requests with the same key are served by one token. */
   tokenKey(request: TokenRequest): string
   /**
@@ -115,6 +119,20 @@ export interface Provider {
   signInByDevice?(ui: SignInUi, signal: AbortSignal): Promise<SignedIn>
   /** Ends the grant at the provider (RFC 7009). */
   revoke?(grant: Grant, signal: AbortSignal): Promise<void>
+}
+
+/** A way in which a provider ends sign-ins by itself. */
+export interface GrantEnd {
+  /** One word that stays the same, e.g. `inactivity`. */
+  readonly because: string
+  /** From when on it runs: the sign-in, or the last use of the grant. */
+  readonly counts: 'age' | 'idle'
+  /** An end within this span has, by all appearance, this reason. */
+  readonly fromMs: number
+  readonly toMs: number
+  /** What happens, and what to do about it. */
+  readonly sentence: string
+  readonly next: string
 }
 
 /** What every provider gets of its account, whatever its own settings are. */

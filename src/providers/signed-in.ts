@@ -5,8 +5,8 @@
  * last good sign-in stays in the store.
  */
 import { foldCase } from '../address.ts'
-import { Misconfigured, SignInNeeded, oneLine } from '../errors.ts'
-import type { TokenAnswer } from './answers.ts'
+import { Misconfigured, SignInNeeded, Unavailable, oneLine } from '../errors.ts'
+import { readIdToken, type TokenAnswer } from './answers.ts'
 import type { Scopes, SignedIn } from './provider.ts'
 
 /** @returns the scopes of some services, each once, as one request parameter */
@@ -48,4 +48,20 @@ export function checkSignIn(seen: {
   const warnings =
     signedInAs !== undefined ? [] : [`the server did not say who signed in; ${user} is assumed`]
   return { grant: answer.refreshToken, warnings }
+}
+
+/**
+ * Where a refresh comes with an ID token, it must not be somebody else's: a cache or a proxy that mixes
+ * up answers would have one person's mail read by another.
+ *
+ * @returns the answer
+ * @throws Unavailable, so that nothing of it is kept and the next answer may be the right one
+ */
+export function checkRefreshed(answer: TokenAnswer, user: string, host: string): TokenAnswer {
+  const { email } = readIdToken(answer.idToken)
+  if (typeof email !== 'string' || foldCase(email) === foldCase(user)) return answer
+  throw new Unavailable(`${host} answered for ${oneLine(email)}, and this account is ${user}`, {
+    trouble: 'provider',
+    hint: `if ${user} was renamed, write the new address as user and sign in again`,
+  })
 }

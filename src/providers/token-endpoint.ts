@@ -1,14 +1,10 @@
 /** One request to a token endpoint (RFC 6749 3.2), with the client's authentication (2.3). */
 import type { HttpRequest, Seen, Transport } from '../transport.ts'
-import {
-  type Asked,
-  formEncode,
-  readJsonAnswer,
-  readTokenAnswer,
-  secretsIn,
-  type TokenAnswer,
-} from './answers.ts'
+import { readJsonAnswer, readTokenAnswer, type TokenAnswer } from './answers.ts'
 import { signAssertion, type AssertionKey } from './client-assertion.ts'
+import type { Sent } from './explain.ts'
+import type { Asked } from './failure-classes.ts'
+import { formEncode, secretsIn } from './redaction.ts'
 
 export interface Client {
   readonly id: string
@@ -21,7 +17,7 @@ export interface Client {
 }
 
 /** An answer that nobody has judged yet, and what is needed to judge it. */
-export interface Sent {
+export interface Exchange {
   readonly seen: Seen
   readonly asked: Asked
 }
@@ -56,7 +52,7 @@ export async function sendForm(
   form: Readonly<Record<string, string>>,
   nowMs: number,
   signal: AbortSignal,
-): Promise<Sent> {
+): Promise<Exchange> {
   const request = clientRequest(endpoint, client, form, nowMs)
   const seen = await transport.send(request, signal)
   const secrets = [
@@ -64,7 +60,21 @@ export async function sendForm(
     ...secretsOf(client),
     ...Object.values(client.extra ?? {}),
   ]
-  return { seen, asked: { host: new URL(endpoint).host, nowMs, secrets } }
+  const sent = sentIn(endpoint, new URLSearchParams({ client_id: client.id, ...form }))
+  return { seen, asked: { host: new URL(endpoint).host, nowMs, secrets, sent } }
+}
+
+/** @returns what an explanation may repeat of a token request */
+export function sentIn(endpoint: string, form: URLSearchParams): Sent {
+  const { host, pathname } = new URL(endpoint)
+  return {
+    host,
+    client: form.get('client_id') ?? undefined,
+    // Where Microsoft has it: https://login.microsoftonline.com/TENANT/oauth2/v2.0/token
+    tenant: /^\/([^/]+)\/oauth2\//.exec(pathname)?.[1],
+    redirect: form.get('redirect_uri') ?? undefined,
+    scope: form.get('scope') ?? undefined,
+  }
 }
 
 function clientRequest(

@@ -23,13 +23,21 @@ void t.test('the metadata', async (t) => {
     }
 
     const issuer = 'http://127.0.0.1'
+    const nowhere = {
+      ...accountAt(server),
+      settings: { issuer: `${server.issuer}/no`, client_id: 'x' },
+    }
+    const { provider, signal } = providerOf(t, 'oauth2', nowhere)
+    const first = await failureOf(provider.signIn?.(createBrowser(), signal))
+    t.match([first.code, first.message], ['misconfigured', /publishes no metadata$/])
     for (const path of ['/realms/mail', '/realms/mail/']) {
       const realm = await serve(t)
       const at = (name: string) => `${issuer}:${realm.port}${name}`
       const failure = await failureOf(
         refreshed({ ...accountAt(realm), settings: { issuer: at(path), client_id: 'x' } }),
       )
-      t.match(failure.message, /publishes no metadata/)
+      t.match(failure.message, /publishes no metadata any more/)
+      t.equal(failure.code, 'unavailable', 'there is a grant of it, so it was there once')
       t.same(
         realm.requests.map(({ url }) => url.pathname),
         [

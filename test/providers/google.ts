@@ -140,7 +140,21 @@ void t.test('a redirect URI that is not registered', async (t) => {
   })
   const failure = await failureOf(provider.signIn?.(createBrowser(), signal))
   t.equal(failure.code, 'misconfigured')
-  t.match(failure.hint, /register the redirect URI/)
+  t.match(failure.hint, /register exactly http:\/\/127\.0\.0\.1:41999\/ for the client /)
+})
+
+void t.test('a refresh that is answered for somebody else', async (t) => {
+  const { provider, signal } = providerOf(t, 'google', googleAccount())
+  const claim = (claims: object) =>
+    `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`
+  const refreshed = (id_token: unknown) => {
+    server.fault({ endpoint: 'token', answer: { overlay: { id_token } } })
+    return provider.refresh(server.grant(user), smtpOf(user), Date.now(), signal)
+  }
+  const failure = await failureOf(refreshed(claim({ email: 'mallory@gmail.com' })))
+  t.match([failure.code, failure.message], ['unavailable', /answered for mallory@gmail\.com/])
+  for (const same of [claim({ email: 'Me@Gmail.com' }), claim({}), 'no token', undefined])
+    t.ok(await refreshed(same))
 })
 
 void t.test('a revocation', async (t) => {

@@ -83,6 +83,9 @@ void t.test('a server that repeats what it was told, in any form', async (t) => 
     secret,
     encoded,
     encodeURIComponent(secret),
+    // RFC 3986 2.1: the case of the digits does not matter, and more may be encoded than has to be.
+    encoded.replace(/%../g, (digits) => digits.toLowerCase()),
+    '%733cr%26%74%2f%2B%20x',
     Buffer.from(`it:${encoded}`).toString('base64'),
     'k&y/1',
     'k%26y%2F1',

@@ -90,10 +90,20 @@ export class SignInNeeded extends Failure {
   readonly code = 'sign-in-needed'
   /** There is no grant at all; when a provider says that one is dead, it is asked once more. */
   readonly certain: boolean
+  /** The same grant with what the provider said the next sign-in has to prove; secret, never shown. */
+  readonly #grant: string | undefined
 
-  constructor(message: string, detail: Detail & { certain?: boolean } = {}) {
+  constructor(
+    message: string,
+    detail: Detail & { certain?: boolean; grant?: string | undefined } = {},
+  ) {
     super(message, detail)
     this.certain = detail.certain ?? false
+    this.#grant = detail.grant
+  }
+
+  get grant(): string | undefined {
+    return this.#grant
   }
 }
 

@@ -11,6 +11,8 @@ export interface Kept {
   account: Account
   readonly slots: SlotTable
   readonly grant: KnownGrant
+  /** What ends soon and is renewed by hand; see expiry.ts. */
+  warning: string | undefined
 }
 
 /** What is known of an account's grant. It outlives a change of the account that leaves the grant valid. */
@@ -33,6 +35,7 @@ export function createKept(account: Account, before?: Kept): Kept {
     account,
     slots: createSlotTable(account.wildcard ? account.maxMailboxes : Infinity),
     grant: before?.account.provider.binding === binding ? before.grant : unknownGrant(),
+    warning: undefined,
   }
 }
 

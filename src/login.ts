@@ -9,7 +9,7 @@ import { ask } from './client.ts'
 import type { Config } from './config.ts'
 import { Misconfigured, NotAllowed, UnknownAccount } from './errors.ts'
 import { userName } from './identity.ts'
-import type { Grant, SignInUi, Surroundings } from './providers/provider.ts'
+import type { Grant, SignInUi, Surroundings, Token } from './providers/provider.ts'
 import { openStore, ownerOf, type Store } from './store.ts'
 
 export interface SignInContext {
@@ -51,6 +51,7 @@ export async function signIn(
     })
   const store = await openOwnStore(context.config.storePath, `login ${name}`)
   try {
+    const before = await grantIn(store, account)
     const finishing: SignInUi = {
       browse: (trip, tripSignal) =>
         ui.browse(
@@ -79,8 +80,8 @@ export async function signIn(
     }
     const { warnings } =
       way === 'device' && provider.signInByDevice
-        ? await provider.signInByDevice(finishing, signal)
-        : await provider.signIn(finishing, signal)
+        ? await provider.signInByDevice(finishing, signal, before)
+        : await provider.signIn(finishing, signal, before)
     await tellDaemon(account, context)
     return { account, warnings }
   } finally {
@@ -88,24 +89,37 @@ export async function signIn(
   }
 }
 
+/** @returns the grant that a sign-in is to take the place of; none that is damaged or another client's */
+async function grantIn(store: Store, account: Account): Promise<Grant | undefined> {
+  const found = await store.read(account.user).catch(() => undefined)
+  return found?.stored.binding === account.provider.binding ? found.stored.grant : undefined
+}
+
+/** One token for each that the services need: a service that would fail tomorrow fails now. */
 async function tryAndStore(
   grant: Grant,
   account: Account,
   store: Store,
   signal: AbortSignal,
 ): Promise<void> {
-  const { provider } = account
-  const [service = 'smtp'] = account.services
+  const { provider, user } = account
   const nowMs = Date.now()
-  const request = { service, mailbox: account.user }
-  const issued = await provider.refresh(grant, request, nowMs, signal)
+  const requests = account.services.map((service) => ({ service, mailbox: user }))
+  const distinct = new Map(requests.map((request) => [provider.tokenKey(request), request]))
+  const tokens: Record<string, Token> = {}
+  let last = grant
+  for (const [key, request] of distinct) {
+    const issued = await provider.refresh(last, request, Date.now(), signal)
+    last = issued.grant ?? last
+    if (issued.token.expiryKnown) tokens[key] = issued.token
+  }
   await underLock(store, account, () =>
-    store.replace(account.user, {
-      grant: issued.grant ?? grant,
+    store.replace(user, {
+      grant: last,
       binding: provider.binding,
       signedInAtMs: nowMs,
       refreshedAtMs: nowMs,
-      tokens: { [provider.tokenKey(request)]: issued.token },
+      tokens,
     }),
   )
 }

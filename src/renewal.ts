@@ -99,7 +99,12 @@ export function createRenewal(options: {
     if (stored?.binding !== account.provider.binding) throw signInFirst(account, stored)
     const theirs = changed ? usable(stored.tokens[slot.key], slot, now()) : undefined
     if (theirs) return theirs
-    const issued = await ask(kept, slot, stored.grant, visit)
+    const issued = await ask(kept, slot, stored.grant, visit).catch(async (error: unknown) => {
+      // What the provider wants to see at the next sign-in is of use to that one alone, which reads it there.
+      const grant = error instanceof SignInNeeded ? error.grant : undefined
+      if (grant !== undefined) await write(kept, { ...stored, grant })
+      throw error
+    })
     const written = await write(kept, withToken(stored, slot, issued, now()))
     return written ? issued.token : undefined
   }

@@ -15,7 +15,7 @@ export function statusTable(status: DaemonStatus, nowS: number): string {
       .map((cell, at) => cell.padEnd(widths[at] ?? 0))
       .join('  ')
       .trimEnd()
-  const notes = accounts.filter(({ message }) => message !== '').flatMap(note)
+  const notes = accounts.flatMap(notesOf)
   return `${[...rows.map(line), ...notes].join('\n')}\n`
 }
 
@@ -26,8 +26,12 @@ function cells(account: AccountStatus, nowS: number): string[] {
   return [account.user, account.state, left, ago(refreshed_at), ago(signed_in_at)]
 }
 
-function note({ user, message, hint }: AccountStatus): string[] {
-  return ['', `${user}: ${message}`, ...(hint === '' ? [] : [`  hint: ${hint}`])]
+function notesOf({ user, message, hint, warning }: AccountStatus): string[] {
+  return [
+    ...(message === '' ? [] : ['', `${user}: ${message}`]),
+    ...(message === '' || hint === '' ? [] : [`  hint: ${hint}`]),
+    ...(warning === '' ? [] : ['', `${user}: ${warning}`]),
+  ]
 }
 
 /** The largest unit is all that anybody wants to know. */

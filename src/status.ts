@@ -28,6 +28,8 @@ export interface AccountStatus {
   readonly tokens: number
   readonly message: string
   readonly hint: string
+  /** What ends soon and is renewed by hand, e.g. a certificate; empty when nothing is known to. */
+  readonly warning: string
 }
 
 export interface DaemonStatus {
@@ -106,6 +108,7 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
     tokens,
     message: failure?.message ?? '',
     hint: failure?.hint ?? '',
+    warning: kept.warning ?? '',
   }
 }
 

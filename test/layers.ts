@@ -24,6 +24,14 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'providers/googleapis',
     'providers/google',
     'providers/google-service-account',
+    'providers/client-certificate',
+    'providers/microsoft-clouds',
+    'providers/microsoft-grant',
+    'providers/msal-network',
+    'providers/msal',
+    'providers/microsoft-registration',
+    'providers/microsoft',
+    'providers/microsoft-app',
     'providers/oauth2',
     'providers/index',
   ],
@@ -37,7 +45,17 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   ],
   accounts: ['accounts'],
   store: ['store'],
-  keeping: ['slot', 'slot-table', 'kept', 'hosts', 'renewal', 'plan', 'serving', 'keeper'],
+  keeping: [
+    'slot',
+    'slot-table',
+    'kept',
+    'expiry',
+    'hosts',
+    'renewal',
+    'plan',
+    'serving',
+    'keeper',
+  ],
   answering: ['protocol', 'credentials', 'audit', 'bind', 'activation', 'socket'],
   showing: ['status', 'status-table'],
   'signing in': ['client', 'signin-page', 'signin', 'login'],
@@ -47,7 +65,13 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 
 const order = Object.values(layers).flat()
 /** The only files that know one vendor or one kind of server. */
-const concrete = ['providers/google', 'providers/google-service-account', 'providers/oauth2']
+const concrete = [
+  'providers/google',
+  'providers/google-service-account',
+  'providers/microsoft',
+  'providers/microsoft-app',
+  'providers/oauth2',
+]
 const vendors = /google|gmail|microsoft|outlook|yahoo|fastmail|oauth2/i
 
 const root = fileURLToPath(new URL('..', import.meta.url))

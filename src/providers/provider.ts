@@ -48,7 +48,7 @@ export interface BrowserTrip {
   /** `host:port` to listen on when it is not where the redirect URI points. */
   readonly listen: string | undefined
   /** @returns the URL to open. `state` comes back with the answer and is checked before `redeem`. */
-  authorizationUrl(redirectUri: string, state: string): string
+  authorizationUrl(redirectUri: string, state: string): string | Promise<string>
   /** Turns the answer's parameters into a grant; the page in the browser waits for it. */
   redeem(answer: URLSearchParams, redirectUri: string, signal: AbortSignal): Promise<SignedIn>
 }
@@ -74,6 +74,15 @@ export interface SignInUi {
   device(trip: DeviceTrip, signal: AbortSignal): Promise<SignedIn>
   /** Opens the browser, listens on loopback, takes a pasted URL: whichever comes first. */
   browse(trip: BrowserTrip, signal: AbortSignal): Promise<SignedIn>
+}
+
+/** The end of something that is renewed by hand. */
+export interface Expiry {
+  /** E.g. `the certificate of client 1234`. */
+  readonly what: string
+  readonly atMs: number
+  /** How it is renewed. */
+  readonly hint: string
 }
 
 export interface Provider {
@@ -103,10 +112,21 @@ export interface Provider {
    * @rejects Failure, the same as a refresh would
    */
   check(): Promise<void>
-  /** Lets a person consent. The grant has passed the provider's checks (scopes, user, refresh token). */
-  signIn?(ui: SignInUi, signal: AbortSignal): Promise<SignedIn>
+  /**
+   * What ends by itself and has to be renewed by hand: the client's certificate or secret.
+   *
+   * @returns undefined where that is not known
+   * @rejects Failure, when it cannot be read
+   */
+  expiry?(): Promise<Expiry | undefined>
+  /**
+   * Lets a person consent. The grant has passed the provider's checks (scopes, user, refresh token).
+   *
+   * @param before the grant that the new one takes the place of: it may say what to prove this time
+   */
+  signIn?(ui: SignInUi, signal: AbortSignal, before?: Grant): Promise<SignedIn>
   /** The same without a browser on this machine, by {@link SignInUi.device}. */
-  signInByDevice?(ui: SignInUi, signal: AbortSignal): Promise<SignedIn>
+  signInByDevice?(ui: SignInUi, signal: AbortSignal, before?: Grant): Promise<SignedIn>
   /** Ends the grant at the provider (RFC 7009). */
   revoke?(grant: Grant, signal: AbortSignal): Promise<void>
 }
@@ -122,6 +142,12 @@ export interface AccountIdentity {
 }
 
 export type Scopes = Readonly<Record<string, readonly string[]>>
+
+/** The mail servers, as `host:port`. */
+export type MailHosts = Readonly<Partial<Record<'smtp' | 'imap' | 'pop', string | undefined>>>
+
+/** Whose name goes into the string of a shared mailbox, by service. */
+export type LoginAs = Readonly<Record<string, 'mailbox' | 'person'>>
 
 /** What a provider works with. */
 export interface Surroundings {
@@ -139,6 +165,10 @@ export interface ProviderKind<E extends Entries = Entries> {
    * @param scopes what the file says; a service that it names is known, whatever it is
    */
   services(scopes: Scopes): { readonly known: readonly string[]; readonly usual: readonly string[] }
+  /** Whose name goes into the string, where it is not the mailbox's. */
+  readonly loginAs?: LoginAs
+  /** The mail servers of such accounts, where they are known. */
+  mailHosts?(settings: Output<E>): MailHosts
   /** Combinations that cannot be; empty when all is well. Runs before `create`. */
   problems?(identity: AccountIdentity, settings: Output<E>): Problem[]
   create(identity: AccountIdentity, settings: Output<E>, surroundings: Surroundings): Provider

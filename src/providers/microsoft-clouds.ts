@@ -67,6 +67,8 @@ export function cloudOf(
   given: Readonly<Partial<Record<'login' | keyof Resources, string | undefined>>> = {},
 ): Cloud {
   const known: Cloud = clouds[name]
+  // A thousand accounts of one cloud share its row.
+  if (Object.values(given).every((part) => part === undefined)) return known
   const resource = (part: keyof Resources) => (given[part] ?? known[part]).replace(/\/+$/, '')
   return {
     login: given.login ?? known.login,
@@ -75,6 +77,33 @@ export function cloudOf(
     graph: resource('graph'),
     hosts: known.hosts,
   }
+}
+
+/** The scopes of each service, and the resource of each, which is one. */
+export interface Catalogue {
+  readonly scopes: Scopes
+  readonly resources: Readonly<Record<string, string>>
+}
+
+/** @param given what the file says; a service that it names is known, whatever it is */
+export function catalogueOf(usual: Scopes, given: Scopes, { graph }: Resources): Catalogue {
+  const scopes = { ...usual, ...given }
+  const resources = Object.entries(scopes).map(([service, [first = '']]) => [
+    service,
+    resourceOf(first, graph),
+  ])
+  return { scopes, resources: Object.fromEntries(resources) as Catalogue['resources'] }
+}
+
+/** Of the clouds as they are in the table: shared by all accounts that say nothing else. */
+const delegatedCatalogues = new Map<Cloud, Catalogue>(
+  Object.values(clouds).map((cloud) => [cloud, catalogueOf(delegatedScopes(cloud), {}, cloud)]),
+)
+
+/** What a person can be asked to consent to. */
+export function delegatedCatalogue(cloud: Cloud, given: Scopes): Catalogue {
+  const shared = Object.keys(given).length === 0 ? delegatedCatalogues.get(cloud) : undefined
+  return shared ?? catalogueOf(delegatedScopes(cloud), given, cloud)
 }
 
 /** What a person's consent is asked for, by service. */

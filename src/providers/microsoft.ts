@@ -11,13 +11,12 @@ import { Misconfigured, SignInNeeded } from '../errors.ts'
 import { loopbackHostPort, optional, redirect } from '../schema.ts'
 import { readIdToken, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
-import { cloudOf, delegatedScopes, resourceOf } from './microsoft-clouds.ts'
+import { cloudOf, delegatedCatalogue, delegatedScopes, resourceOf } from './microsoft-clouds.ts'
 import { claimsIn, grantOf, refreshTokenIn, withClaims } from './microsoft-grant.ts'
 import {
   registrationEntries,
   registrationOf,
   registrationProblems,
-  type RegistrationSettings,
 } from './microsoft-registration.ts'
 import {
   authorizationUrl,
@@ -27,7 +26,7 @@ import {
   type Exchanged,
 } from './msal.ts'
 import { createPkce } from './pkce.ts'
-import { providerKind, type Scopes, type SignedIn } from './provider.ts'
+import { providerKind, type SignedIn } from './provider.ts'
 import { checkSignIn } from './signed-in.ts'
 
 /** Entra takes it with any port: learn.microsoft.com/entra/identity-platform/reply-url */
@@ -55,7 +54,11 @@ export const microsoft = providerKind({
   mailHosts: (settings) => cloudOf(settings.cloud, settings.cloud_hosts).hosts,
 
   problems(identity, settings) {
-    const problems = registrationProblems(identity, settings, scopesOf(identity.scopes, settings))
+    const { scopes } = delegatedCatalogue(
+      cloudOf(settings.cloud, settings.cloud_hosts),
+      identity.scopes,
+    )
+    const problems = registrationProblems(identity, settings, scopes)
     if (wildcardDomain(identity.user) !== undefined)
       problems.push({
         key: 'user',
@@ -69,27 +72,31 @@ export const microsoft = providerKind({
     const { user, services } = identity
     const redirectUri = settings.redirect_uri ?? usualRedirectUri
     const registration = registrationOf(settings, redirectUri, readSecret)
-    const { graph, login } = registration.cloud
-    const scopes = scopesOf(identity.scopes, settings)
-    const all = unique(services.flatMap((service) => scopes[service] ?? []))
-    const first = scopesAt(resourceOf(all[0] ?? '', graph))
+    const { cloud } = registration
+    const { scopes, resources } = delegatedCatalogue(cloud, identity.scopes)
 
-    function scopesAt(resource: string): string[] {
-      return all.filter((scope) => resourceOf(scope, graph) === resource)
+    /** What consent is asked for: kept by nobody, as there may be thousands of accounts. */
+    function wanted() {
+      const all = unique(services.flatMap((service) => scopes[service] ?? []))
+      const first = scopesAt(resourceOf(all[0] ?? '', cloud.graph))
+      const others = all.filter((scope) => !first.includes(scope))
+      return { all, first, further: unique([...others, ...(scopes['login'] ?? [])]) }
     }
 
-    function resourceFor(service: string): string {
-      return resourceOf(scopes[service]?.[0] ?? '', graph)
+    function scopesAt(resource: string | undefined): string[] {
+      const all = unique(services.flatMap((service) => scopes[service] ?? []))
+      return all.filter((scope) => resourceOf(scope, cloud.graph) === resource)
     }
 
     /** @throws Failure with what can be done about it */
     function tokensOf(exchanged: Exchanged) {
       if (exchanged.kind === 'tokens') return exchanged
-      throw registration.explain(exchanged.failure, all)
+      throw registration.explain(exchanged.failure, wanted().all)
     }
 
     function check(exchanged: Exchanged): SignedIn {
       const { answer, cache } = tokensOf(exchanged)
+      const { first } = wanted()
       const signedIn = checkSignIn({
         answer: { ...answer, scopes: answer.scopes && spelledAs(first, answer.scopes) },
         user,
@@ -101,17 +108,11 @@ export const microsoft = providerKind({
       return { ...signedIn, grant: grantOf(cache, signedIn.grant) }
     }
 
-    /** What consent is asked for beside the scopes of the first token. */
-    const further = unique([
-      ...all.filter((scope) => !first.includes(scope)),
-      ...(scopes['login'] ?? []),
-    ])
-
     return {
-      authority: login,
+      authority: cloud.login,
       binding: `microsoft ${registration.name}`,
       usesGrant: true,
-      tokenKey: ({ service }) => resourceFor(service),
+      tokenKey: ({ service }) => resources[service] ?? cloud.graph,
       expiry: () => registration.expiry(),
 
       async check() {
@@ -122,11 +123,11 @@ export const microsoft = providerKind({
         const refreshToken = refreshTokenIn(grant)
         const exchanged = await redeemRefreshToken(
           await registration.read(),
-          { grant, refreshToken, scopes: scopesAt(resourceFor(request.service)) },
+          { grant, refreshToken, scopes: scopesAt(resources[request.service]) },
           { transport, nowMs, signal },
         )
         if (exchanged.kind === 'refused')
-          throw registration.explain(withChallenge(exchanged, grant), all)
+          throw registration.explain(withChallenge(exchanged, grant), wanted().all)
         const { answer, cache } = exchanged
         const rotated = answer.refreshToken ?? refreshToken
         const same = rotated === refreshToken && claimsIn(grant) === undefined
@@ -136,6 +137,7 @@ export const microsoft = providerKind({
       async signIn(ui, signal, before) {
         const application = await registration.read()
         const pkce = createPkce()
+        const { first, further } = wanted()
         return ui.browse(
           {
             redirectUri,
@@ -176,7 +178,8 @@ export const microsoft = providerKind({
           {
             async redeem(show, tripSignal) {
               // Consent to other resources follows when their tokens are fetched, or was given before.
-              const asked = { scopes: [...first, ...identityScopes], claims: claimsIn(before) }
+              const scopesAsked = [...wanted().first, ...identityScopes]
+              const asked = { scopes: scopesAsked, claims: claimsIn(before) }
               const how = { transport, nowMs: Date.now(), signal: tripSignal }
               return check(await redeemDeviceCode(application, asked, show, how))
             },
@@ -191,15 +194,11 @@ export const microsoft = providerKind({
         return readAuthorizationCode(parameters, undefined)
       } catch (error) {
         const known = error instanceof SignInNeeded || error instanceof Misconfigured
-        throw known ? registration.explain(error, all) : error
+        throw known ? registration.explain(error, wanted().all) : error
       }
     }
   },
 })
-
-function scopesOf(given: Scopes, settings: RegistrationSettings): Scopes {
-  return { ...delegatedScopes(cloudOf(settings.cloud, settings.cloud_hosts)), ...given }
-}
 
 const isService = (name: string): boolean => name !== 'login'
 

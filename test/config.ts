@@ -1,6 +1,7 @@
 /** The file as a whole: what each key becomes, and what is said of a file that is wrong. */
 import t, { type Test } from 'tap'
 import type { Config } from '../src/config.ts'
+import { providers } from '../src/providers/index.ts'
 import { configOf, file, google, problemsOf, serviceAccount } from './fixtures/config.ts'
 
 /** Asserts all that is said of a text. */
@@ -134,7 +135,7 @@ void t.test('a file without accounts', async (t) => {
     await says(t, text, ['1: account must be written in double brackets: [[account]]'])
   await says(t, 'account = [\n{},\n5]', [
     '2: account[1].user is missing; write user = …, who signs in, or "*@domain" for any mailbox of a domain',
-    '2: account[1].provider is missing; write provider = …, the kind of server that issues the tokens: google, google-service-account, oauth2',
+    `2: account[1].provider is missing; write provider = …, the kind of server that issues the tokens: ${Object.keys(providers).join(', ')}`,
     '3: account[2] must be a table; write [[account]]',
   ])
 })
@@ -157,7 +158,7 @@ void t.test('keys that there are not', async (t) => {
     '1: acount is no key that xoauthd knows; did you mean "account"?',
     '2: sockets is no key that xoauthd knows; did you mean "socket"?',
     '3: account[1].user is missing; write user = …, who signs in, or "*@domain" for any mailbox of a domain',
-    '3: account[1].provider is missing; write provider = …, the kind of server that issues the tokens: google, google-service-account, oauth2',
+    `3: account[1].provider is missing; write provider = …, the kind of server that issues the tokens: ${Object.keys(providers).join(', ')}`,
   ])
   await says(t, `[log]\nLEVEL = "info"\naudti = 1\n[store]\npaht = "x"\n${google}`, [
     '2: log.LEVEL is no key that xoauthd knows; did you mean "level"?',

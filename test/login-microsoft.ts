@@ -280,7 +280,9 @@ certificate = { file = "app.pem" }
   const daemon = await startDaemonProcess(home, underRealNames)
   t.teardown(() => daemon.stop())
   const mailboxes = Array.from({ length: 1000 }, (_, each) => `user${each}@corp.example`)
-  const answers = await Promise.all(mailboxes.map((who) => send(home.socket, `SMTP ${who}`)))
+  const answers = await Promise.all(
+    mailboxes.map((who) => send(home.socket, `SMTP,wait=60 ${who}`)),
+  )
   const token = tokenOf(answers[0] ?? '')
   t.equal(microsoft.find(token)?.scope, 'https://outlook.office365.com/.default')
   t.same(
@@ -291,7 +293,7 @@ certificate = { file = "app.pem" }
   t.equal(microsoft.to('token').length, before + 1)
   t.equal(await send(home.socket, 'IMAP user5@corp.example'), xoauth2('user5@corp.example', token))
   t.equal(microsoft.to('token').length, before + 1, 'for all that Exchange serves')
-  const graph = tokenOf(await send(home.socket, 'GRAPH user5@corp.example'))
+  const graph = tokenOf(await send(home.socket, 'GRAPH,wait=60 user5@corp.example'))
   t.equal(microsoft.find(graph)?.scope, 'https://graph.microsoft.com/.default')
   t.notOk(readdirSync(join(home.path, 'state', 'xoauthd')).some((name) => name.endsWith('.json')))
 })

@@ -72,6 +72,7 @@ void t.test('an account that is well', (t) => {
     tokens: 1,
     message: '',
     hint: '',
+    warning: '',
   })
   t.notMatch(JSON.stringify(status), /secret/)
   t.end()

@@ -18,6 +18,7 @@ import {
   publicClient,
   startMicrosoftServer,
 } from '../fixtures/microsoft-server.ts'
+import { send } from '../fixtures/raw-client.ts'
 import { withRealNames } from '../fixtures/real-names.ts'
 import { leaveSignIn } from '../fixtures/signed-in.ts'
 import { createSmarthost, temporaryFolder } from '../fixtures/smarthost.ts'
@@ -45,6 +46,8 @@ ${socket === undefined ? '' : `\n[[socket]]\npath = "${socket}"\nmode = "0666"\n
   const names = Object.fromEntries(microsoftNames.map((name) => [name, microsoft.port]))
   const daemon = await startDaemonProcess(home, withRealNames(names, authority.caFile))
   t.teardown(() => daemon.stop())
+  // exim waits for a second here, and the first token takes the library to be loaded.
+  t.match(await send(home.socket, `SMTP,explain,wait=60 ${team}`), /^user=me@uni\.example\x01/)
   /** What Exchange asks: is it this person's, and for sending mail? */
   const verify = (user: string, token: string) =>
     microsoft.accept(token, user) && microsoft.find(token)?.scope.includes('/SMTP.Send') === true

@@ -9,7 +9,7 @@ import type { Client, Clients } from './client-config.ts'
 import { accountEntries, clientEntries } from './config-schema.ts'
 import { keyName, type KeyPath } from './locate.ts'
 import { providers } from './providers/index.ts'
-import type { ProviderKind, Scopes } from './providers/provider.ts'
+import type { LoginAs, MailHosts, ProviderKind, Scopes } from './providers/provider.ts'
 import {
   checkTable,
   only,
@@ -27,9 +27,9 @@ export interface AccountConfig {
   readonly id: string
   readonly mailboxes: readonly string[]
   readonly services: readonly string[]
-  readonly loginAs: Readonly<Record<string, 'mailbox' | 'person'>>
+  readonly loginAs: LoginAs
   readonly scopes: Scopes
-  readonly hosts: Readonly<Partial<Record<'smtp' | 'imap' | 'pop', string | undefined>>>
+  readonly hosts: MailHosts
   readonly send: 'smtp' | 'gmail' | 'graph' | undefined
   readonly maxMailboxes: number
   /** The keys that belong to the provider, as its own schema parsed them. */
@@ -103,11 +103,12 @@ function readAccount(
       report([problem.key], problem.message)
   if (faulty.size > 0 || client === 'missing') return undefined
   // Nothing is faulty, so nothing was left out.
-  return resolved(common as Common, services, settings)
+  return resolved(common as Common, kind, services, settings)
 }
 
 function resolved(
   common: Common,
+  kind: ProviderKind,
   services: readonly string[],
   settings: AccountConfig['settings'],
 ): AccountConfig {
@@ -117,9 +118,9 @@ function resolved(
     id: common.id ?? common.user,
     mailboxes: common.mailboxes,
     services,
-    loginAs: common.login_as,
+    loginAs: { ...kind.loginAs, ...common.login_as },
     scopes: common.scopes,
-    hosts: common.hosts,
+    hosts: { ...kind.mailHosts?.(settings), ...common.hosts },
     send: common.send,
     maxMailboxes: common.max_mailboxes,
     settings,

@@ -4,12 +4,14 @@
  */
 import { levels } from './log.ts'
 import { providers } from './providers/index.ts'
+import { cloudNames } from './providers/microsoft-clouds.ts'
 import {
   address,
   byHost,
   byService,
   choice,
   count,
+  day,
   described,
   flag,
   hostPort,
@@ -24,6 +26,7 @@ import {
   secret,
   service,
   table,
+  tenant,
   text,
   urlPath,
 } from './schema.ts'
@@ -79,16 +82,15 @@ export const accountEntries = {
   ),
 }
 
-const onlyMicrosoft = 'belongs to Microsoft, which this version does not serve yet; remove it'
-
 /** The keys of `[client.NAME]`: a registration that several accounts share. */
 export const clientEntries = {
   client_id: optional(text('the client id of the registration')),
   client_secret: optional(secret('the secret of the registration')),
   redirect_uri: optional(redirect('the redirect URI as the registration has it')),
-  certificate: notYet(onlyMicrosoft),
-  tenant: notYet(onlyMicrosoft),
-  cloud: notYet(onlyMicrosoft),
+  client_secret_expires: optional(day('the day the secret ends, for a warning 30 days ahead')),
+  certificate: optional(secret('a certificate and its private key (PEM); Microsoft alone')),
+  tenant: optional(tenant("the tenant's ID or domain; Microsoft alone")),
+  cloud: optional(choice(cloudNames, "Microsoft's cloud that the tenant is in")),
 }
 
 /** The keys of every `[[socket]]`. */

@@ -13,6 +13,7 @@ import { readConfig } from './config-file.ts'
 import type { Config } from './config.ts'
 import { createCredentials } from './credentials.ts'
 import { Misconfigured, UnknownAccount, asFailure, type Failure } from './errors.ts'
+import { createExpiryWatch } from './expiry.ts'
 import { createKeeper, type Keeper } from './keeper.ts'
 import { createListeners } from './listeners.ts'
 import type { Log } from './log.ts'
@@ -47,13 +48,17 @@ export async function startDaemon(
   const store = await openStore(config.storePath)
   const releaseStore = await store.lockForDaemon()
   const transport = createTransport(version)
-  const alarm = createAlarm((nowMs) => keeper.tick(nowMs))
+  const alarm = createAlarm((nowMs) => {
+    keeper.tick(nowMs)
+    expiryWatch.tick(nowMs)
+  })
   const keeper: Keeper = createKeeper({
     store,
     log,
     now: Date.now,
     wake: (delayMs) => alarm.set(delayMs),
   })
+  const expiryWatch = createExpiryWatch(() => keeper.kept(), log)
   let accounts = accountsOf(config)
   const audit = createAudit((text) => log.line(text), config.log.audit)
   const credentials = createCredentials(() => accounts, keeper)
@@ -132,6 +137,7 @@ export async function startDaemon(
     log.setLevel(next.log.level)
     audit.setAnswers(next.log.audit)
     await keeper.adopt(accounts, Date.now())
+    await expiryWatch.look(Date.now())
     log.info('reloaded', { file: next.file, accounts: next.accounts.length })
   }
 
@@ -144,6 +150,7 @@ export async function startDaemon(
   }
   for (const path of listeners.unclaimed())
     log.warn('socket not configured', { socket: path, hint: 'add a [[socket]] with this path' })
+  void expiryWatch.look(Date.now())
   const { length } = listeners.paths()
   log.info('ready', { version, accounts: config.accounts.length, sockets: length })
 

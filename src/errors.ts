@@ -92,14 +92,25 @@ export class SignInNeeded extends Failure {
   readonly certain: boolean
   /** Why the provider ended the sign-in, in one word of its explanations, where that is known. */
   readonly because: string | undefined
+  /** The same grant with what the provider said the next sign-in has to prove; secret, never shown. */
+  readonly #grant: string | undefined
 
   constructor(
     message: string,
-    detail: Detail & { certain?: boolean; because?: string | undefined } = {},
+    detail: Detail & {
+      certain?: boolean
+      because?: string | undefined
+      grant?: string | undefined
+    } = {},
   ) {
     super(message, detail)
     this.certain = detail.certain ?? false
     this.because = detail.because
+    this.#grant = detail.grant
+  }
+
+  get grant(): string | undefined {
+    return this.#grant
   }
 }
 

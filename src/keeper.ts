@@ -196,7 +196,9 @@ export function createKeeper(options: {
   /** Once for each end that is foreseen. */
   function warnAhead(kept: Kept, nowMs: number): void {
     const end = predictionFor(kept)
-    if (!end || nowMs < end.warnAtMs || kept.grant.warnedOfMs === end.atMs) return
+    // That of a registration is told for all of its accounts at once, by expiry.ts.
+    if (!end || end.because === 'secret-expired') return
+    if (nowMs < end.warnAtMs || kept.grant.warnedOfMs === end.atMs) return
     kept.grant.warnedOfMs = end.atMs
     log.warn('ends soon', {
       account: kept.account.user,

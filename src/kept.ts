@@ -3,6 +3,7 @@ import type { Account } from './accounts.ts'
 import { Unavailable } from './errors.ts'
 import type { GrantLife } from './grant-life.ts'
 import { predictEnd, type Prediction } from './prediction.ts'
+import type { Expiry } from './providers/provider.ts'
 import type { TokenRequest } from './providers/provider.ts'
 import { createSlot, type Slot } from './slot.ts'
 import { createSlotTable, type SlotTable } from './slot-table.ts'
@@ -13,6 +14,8 @@ export interface Kept {
   account: Account
   readonly slots: SlotTable
   readonly grant: KnownGrant
+  /** When the secret or certificate of its registration ends; see expiry.ts. */
+  credential: Expiry | undefined
 }
 
 /** What is known of an account's grant. It outlives a change of the account that leaves the grant valid. */
@@ -40,6 +43,7 @@ export function createKept(account: Account, before?: Kept): Kept {
     account,
     slots: createSlotTable(account.wildcard ? account.maxMailboxes : Infinity),
     grant: before?.account.provider.binding === binding ? before.grant : unknownGrant(),
+    credential: before?.credential,
   }
 }
 
@@ -57,11 +61,10 @@ function unknownGrant(): KnownGrant {
 }
 
 /** What will end the account's sign-in or its registration, as far as anything is known. */
-export function predictionFor({ account: { provider }, grant }: Kept): Prediction | undefined {
+export function predictionFor({ account, grant, credential }: Kept): Prediction | undefined {
   const { signedInAtMs, refreshedAtMs, life } = grant
-  const ends = provider.grantEnds ?? []
-  const credentialEndsAtMs = provider.credentialEndsAtMs?.()
-  return predictEnd({ signedInAtMs, refreshedAtMs, life, ends, credentialEndsAtMs })
+  const ends = account.provider.grantEnds ?? []
+  return predictEnd({ signedInAtMs, refreshedAtMs, life, ends, credential })
 }
 
 /** Takes down what the store has of a grant, or that it has none. */

@@ -10,7 +10,7 @@ import type { Config } from './config.ts'
 import { Misconfigured, NotAllowed, Unavailable, UnknownAccount, asFailure } from './errors.ts'
 import { lifeAfter } from './grant-life.ts'
 import { userName } from './identity.ts'
-import type { Grant, SignInUi, Surroundings } from './providers/provider.ts'
+import type { Grant, SignInUi, Surroundings, Token } from './providers/provider.ts'
 import { openStore, ownerOf, type Store } from './store.ts'
 
 export interface SignInContext {
@@ -52,6 +52,7 @@ export async function signIn(
     })
   const store = await openOwnStore(context.config.storePath, `login ${name}`)
   try {
+    const before = await grantIn(store, account)
     const finishing: SignInUi = {
       browse: (trip, tripSignal) =>
         ui.browse(
@@ -80,8 +81,8 @@ export async function signIn(
     }
     const { warnings } =
       way === 'device' && provider.signInByDevice
-        ? await provider.signInByDevice(finishing, signal)
-        : await provider.signIn(finishing, signal)
+        ? await provider.signInByDevice(finishing, signal, before)
+        : await provider.signIn(finishing, signal, before)
     await tellDaemon(account, context)
     return { account, warnings }
   } finally {
@@ -89,7 +90,15 @@ export async function signIn(
   }
 }
 
+/** @returns the grant that a sign-in is to take the place of; none that is damaged or another client's */
+async function grantIn(store: Store, account: Account): Promise<Grant | undefined> {
+  const found = await store.read(account.user).catch(() => undefined)
+  return found?.stored.binding === account.provider.binding ? found.stored.grant : undefined
+}
+
 /**
+ * One token for each that the services need: a service that would fail tomorrow fails now.
+ *
  * A grant whose first refresh fails is forgotten and not revoked: at some providers (Google is one) a
  * revocation ends all that the person ever consented to for this client, and so the good grant that is
  * still in the store.
@@ -100,20 +109,26 @@ async function tryAndStore(
   store: Store,
   signal: AbortSignal,
 ): Promise<void> {
-  const { provider } = account
-  const [service = 'smtp'] = account.services
+  const { provider, user } = account
   const nowMs = Date.now()
-  const request = { service, mailbox: account.user }
-  const issued = await provider.refresh(grant, request, nowMs, signal)
+  const requests = account.services.map((service) => ({ service, mailbox: user }))
+  const distinct = new Map(requests.map((request) => [provider.tokenKey(request), request]))
+  const tokens: Record<string, Token> = {}
+  let last = grant
+  for (const [key, request] of distinct) {
+    const issued = await provider.refresh(last, request, Date.now(), signal)
+    last = issued.grant ?? last
+    if (issued.token.expiryKnown) tokens[key] = issued.token
+  }
   await underLock(store, account, async () => {
     // What cannot be read has nothing to tell; it is kept aside.
-    const before = await store.read(account.user).catch(() => undefined)
-    return store.replace(account.user, {
-      grant: issued.grant ?? grant,
+    const before = await store.read(user).catch(() => undefined)
+    return store.replace(user, {
+      grant: last,
       binding: provider.binding,
       signedInAtMs: nowMs,
       refreshedAtMs: nowMs,
-      tokens: { [provider.tokenKey(request)]: issued.token },
+      tokens,
       life: lifeAfter(before?.stored),
     })
   })

@@ -7,7 +7,7 @@
  */
 import { SignInNeeded } from './errors.ts'
 import type { GrantLife } from './grant-life.ts'
-import type { GrantEnd } from './providers/provider.ts'
+import type { Expiry, GrantEnd } from './providers/provider.ts'
 
 export interface Prediction {
   /** Epoch ms. */
@@ -26,13 +26,13 @@ export interface Foreknown {
   readonly life: GrantLife | undefined
   /** What the provider is known to do. */
   readonly ends: readonly GrantEnd[]
-  /** When the registration's secret or certificate ends, epoch ms. */
-  readonly credentialEndsAtMs: number | undefined
+  /** When the registration's secret or certificate ends. */
+  readonly credential: Expiry | undefined
 }
 
 const dayMs = 86_400_000
 /** A new secret takes an administrator, and they take their time. */
-const credentialWarningMs = 14 * dayMs
+export const credentialWarningMs = 30 * dayMs
 /** A person who is warned has a working day at least, even over a weekend. */
 const longestWarningMs = 3 * dayMs
 
@@ -54,7 +54,9 @@ const repeating: Readonly<Record<string, { readonly sentence: string; readonly n
 
 /** @returns what will come first; undefined where nothing is known */
 export function predictEnd(known: Foreknown): Prediction | undefined {
-  const all = [learnt(known), ...idle(known), credential(known)].filter((one) => one !== undefined)
+  const all = [learnt(known), ...idle(known), credentialEnd(known)].filter(
+    (one) => one !== undefined,
+  )
   return all.reduce<Prediction | undefined>(
     (first, one) => (first && first.atMs <= one.atMs ? first : one),
     undefined,
@@ -85,14 +87,15 @@ function idle({ refreshedAtMs, ends }: Foreknown): Prediction[] {
     })
 }
 
-function credential({ credentialEndsAtMs }: Foreknown): Prediction | undefined {
-  if (credentialEndsAtMs === undefined) return undefined
+function credentialEnd({ credential }: Foreknown): Prediction | undefined {
+  if (credential === undefined) return undefined
+  const { what, atMs, hint } = credential
   return {
-    atMs: credentialEndsAtMs,
+    atMs,
     because: 'secret-expired',
-    sentence: 'the secret or certificate of the registration ends',
-    next: 'make a new one at the provider before that, then run: xoauthd reload',
-    warnAtMs: credentialEndsAtMs - credentialWarningMs,
+    sentence: `${what} ends on ${new Date(atMs).toISOString().slice(0, 10)}`,
+    next: hint,
+    warnAtMs: atMs - credentialWarningMs,
   }
 }
 

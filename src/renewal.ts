@@ -114,12 +114,13 @@ export function createRenewal(options: {
     const endedAtMs = now()
     const ends = account.provider.grantEnds ?? []
     const failure = explainEnd(error, ends, endedAtMs - stored.signedInAtMs)
-    if (grant.unsaved || stored.life?.endedAtMs !== undefined) return failure
-    const life = { ...stored.life, endedAtMs, endedBecause: failure.because }
+    const known = stored.life?.endedAtMs !== undefined
+    if (grant.unsaved || (known && error.grant === undefined)) return failure
+    const life = known ? stored.life : { ...stored.life, endedAtMs, endedBecause: failure.because }
+    // What the provider wants to see at the next sign-in is of use to that one alone, which reads it there.
+    const left = { ...stored, grant: error.grant ?? stored.grant, life }
     // It is worth knowing, and no more than that: a disk that does not take it is met again elsewhere.
-    const version = await store
-      .write(account.user, { ...stored, life }, grant.version)
-      .catch(() => undefined)
+    const version = await store.write(account.user, left, grant.version).catch(() => undefined)
     if (version !== undefined) Object.assign(grant, { version, life })
     return failure
   }

@@ -230,6 +230,44 @@ export const mode = (about: string) =>
     v.transform((value) => Number.parseInt(value, 8)),
   )
 
+/** A host name, possibly with a port: no more of an address than that. */
+export const hostName = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.check(
+      (value) => URL.canParse(`https://${value}`) && new URL(`https://${value}`).host === value,
+      'must be a host name in lower case, without https:// and without a path',
+    ),
+    v.description(about),
+  )
+
+/** Of Microsoft: an ID, a domain, or a word that stands for many. */
+export const tenant = (about: string) =>
+  v.pipe(
+    v.string(),
+    v.regex(
+      /^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/,
+      'is no tenant; write its ID or a domain of it, e.g. "corp.onmicrosoft.com"',
+    ),
+    v.description(about),
+  )
+
+const dayRule = 'must be a day, e.g. 2027-01-31'
+
+/** A day, as TOML has it or in quotes; read as the epoch ms of its beginning, UTC. */
+export const day = (about: string) =>
+  v.pipe(
+    v.union([v.date(), v.string()], dayRule),
+    v.check((value) => Number.isFinite(dayMs(value)), dayRule),
+    v.description(about),
+    v.transform(dayMs),
+  )
+
+function dayMs(value: Date | string): number {
+  if (value instanceof Date) return value.getTime()
+  return /^\d{4}-\d{2}-\d{2}$/.test(value) ? Date.parse(value) : NaN
+}
+
 /** A program and its arguments; no shell reads it. */
 export const command = (about: string) =>
   v.pipe(

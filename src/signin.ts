@@ -49,7 +49,7 @@ export function createSignInUi(person: Person): SignInUi {
       const doors = await openDoors(trip, arrivals.fromBrowser)
       try {
         const redirectUri = doors[0]?.redirectUri ?? trip.redirectUri
-        const url = trip.authorizationUrl(redirectUri, state)
+        const url = await trip.authorizationUrl(redirectUri, state)
         explain(person, url, redirectUri, doors[0]?.port)
         const pasted = readPasted(person, arrivals.fromPaste)
         void person.openBrowser?.(url).catch(() => undefined)

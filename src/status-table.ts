@@ -15,10 +15,7 @@ export function statusTable(status: DaemonStatus, nowS: number): string {
       .map((cell, at) => cell.padEnd(widths[at] ?? 0))
       .join('  ')
       .trimEnd()
-  const notes = [
-    ...accounts.filter(({ message }) => message !== '').flatMap(note),
-    ...accounts.filter(({ ends_warning }) => ends_warning !== '').flatMap(warning),
-  ]
+  const notes = accounts.flatMap(notesOf)
   return `${[...rows.map(line), ...notes].join('\n')}\n`
 }
 
@@ -40,12 +37,12 @@ function ends({ ends_at, ends_because }: AccountStatus, nowS: number): string {
   return ends_at === null ? '-' : `in ${duration(ends_at - nowS)} (${ends_because})`
 }
 
-function warning({ user, ends_warning }: AccountStatus): string[] {
-  return ['', `${user}: will end soon: ${ends_warning}`]
-}
-
-function note({ user, message, hint }: AccountStatus): string[] {
-  return ['', `${user}: ${message}`, ...(hint === '' ? [] : [`  hint: ${hint}`])]
+function notesOf({ user, message, hint, ends_warning }: AccountStatus): string[] {
+  return [
+    ...(message === '' ? [] : ['', `${user}: ${message}`]),
+    ...(message === '' || hint === '' ? [] : [`  hint: ${hint}`]),
+    ...(ends_warning === '' ? [] : ['', `${user}: will end soon: ${ends_warning}`]),
+  ]
 }
 
 /** The largest unit is all that anybody wants to know. */

@@ -11,13 +11,21 @@ const knownProviders = Object.keys(providers)
 const says = async (text: string, problems: readonly string[]) =>
   t.same(await problemsOf(text), problems, problems.join('; ') || text)
 
+const quoted = (names: readonly string[]) => names.map((name) => `"${name}"`)
+const ownersOf = (key: string) =>
+  quoted(
+    Object.entries(providers)
+      .filter(([, { settings, preset }]) => key in settings && preset !== true)
+      .map(([name]) => name),
+  )
+
 void t.test('providers', async () => {
   const known = knownProviders
   const of = (provider: string) => `[[account]]\nuser = "me@gmail.com"\nprovider = ${provider}\n`
   await says(of('"gogle"'), [
     '3: account[1].provider "gogle" is no provider that xoauthd knows; did you mean "google"?',
   ])
-  for (const name of ['microsoft', 'toString', '__proto__'])
+  for (const name of ['outlook', 'toString', '__proto__'])
     await says(of(`"${name}"`), [
       `3: account[1].provider "${name}" is no provider that xoauthd knows; write one of ${known}`,
     ])
@@ -35,9 +43,9 @@ void t.test('keys that belong to a provider', async () => {
     '1: account[1].key is missing; write key = …, the JSON key of the service account',
   ])
   await says(`${serviceAccount}client_id = "x"\nissuer = "x"\ntenant = "x"\nkeys = 1\n`, [
-    '5: account[1].client_id belongs to provider = "google" or "oauth2"; remove it',
+    `5: account[1].client_id belongs to provider = ${ownersOf('client_id').join(' or ')}; remove it`,
     '6: account[1].issuer belongs to provider = "oauth2"; remove it',
-    '7: account[1].tenant is no key that xoauthd knows; remove it',
+    '7: account[1].tenant belongs to provider = "microsoft" or "microsoft-app"; remove it',
     '8: account[1].keys is no key that xoauthd knows; did you mean "key"?',
   ])
   await says(`${google}key = "x"\n`, [
@@ -180,12 +188,11 @@ void t.test('clients', async (t) => {
     '1: client.corp must be a table; write [client.corp]',
   ])
   await says(
-    `${google}[client.corp]\nclient_ids = "x"\ntenant = "x"\ncertificate = "x"\ncloud = "x"`,
+    `${google}[client.corp]\nclient_ids = "x"\ntenant = "x"\ncertificate = ""\ncloud = "x"`,
     [
       '7: client.corp.client_ids is no key that xoauthd knows; did you mean "client_id"?',
-      '8: client.corp.tenant belongs to Microsoft, which this version does not serve yet; remove it',
-      '9: client.corp.certificate belongs to Microsoft, which this version does not serve yet; remove it',
-      '10: client.corp.cloud belongs to Microsoft, which this version does not serve yet; remove it',
+      '9: client.corp.certificate is empty',
+      '10: client.corp.cloud must be one of "global", "us-gov", "us-dod", "china"',
     ],
   )
 })

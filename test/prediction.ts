@@ -21,7 +21,7 @@ import {
 const dayMs = 24 * hourMs
 
 function known(given: Partial<Foreknown>): Foreknown {
-  const none = { life: undefined, ends: [], credentialEndsAtMs: undefined }
+  const none = { life: undefined, ends: [], credential: undefined }
   return { signedInAtMs: startMs, refreshedAtMs: startMs, ...none, ...given }
 }
 
@@ -62,14 +62,15 @@ void t.test('what providers do, and what ends with the registration', (t) => {
     atMs: refreshedAtMs + 90 * dayMs,
   })
   t.match(predictEnd(known({ ends: googleEnds })), { atMs: startMs + 180 * dayMs })
-  const credentialEndsAtMs = startMs + 40 * dayMs
+  const atMs = startMs + 40 * dayMs
+  const credential = { what: 'the certificate', atMs, hint: 'make a new one' }
   t.match(
-    predictEnd(known({ ends: microsoftEnds, credentialEndsAtMs })),
-    { because: 'secret-expired', atMs: credentialEndsAtMs, warnAtMs: startMs + 26 * dayMs },
+    predictEnd(known({ ends: microsoftEnds, credential })),
+    { because: 'secret-expired', atMs, warnAtMs: startMs + 10 * dayMs },
     'the first of them counts',
   )
   const nobody = { signedInAtMs: undefined, refreshedAtMs: undefined }
-  t.match(predictEnd(known({ ...nobody, credentialEndsAtMs })), { atMs: credentialEndsAtMs })
+  t.match(predictEnd(known({ ...nobody, credential })), { atMs })
   t.end()
 })
 

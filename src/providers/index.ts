@@ -3,6 +3,8 @@ import { authServer } from './auth-server.ts'
 import { command } from './command.ts'
 import { google } from './google.ts'
 import { googleServiceAccount } from './google-service-account.ts'
+import { microsoft } from './microsoft.ts'
+import { microsoftApp } from './microsoft-app.ts'
 import { oauth2 } from './oauth2.ts'
 import { presets } from './presets.ts'
 import type { ProviderKind } from './provider.ts'
@@ -10,6 +12,8 @@ import type { ProviderKind } from './provider.ts'
 export const providers: Readonly<Record<string, ProviderKind>> = {
   google,
   'google-service-account': googleServiceAccount,
+  microsoft,
+  'microsoft-app': microsoftApp,
   oauth2,
   ...presets,
   command,

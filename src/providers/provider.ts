@@ -54,7 +54,7 @@ export interface BrowserTrip {
   /** `host:port` to listen on when it is not where the redirect URI points. */
   readonly listen: string | undefined
   /** @returns the URL to open. `state` comes back with the answer and is checked before `redeem`. */
-  authorizationUrl(redirectUri: string, state: string): string
+  authorizationUrl(redirectUri: string, state: string): string | Promise<string>
   /** Turns the answer's parameters into a grant; the page in the browser waits for it. */
   redeem(answer: URLSearchParams, redirectUri: string, signal: AbortSignal): Promise<SignedIn>
 }
@@ -82,6 +82,15 @@ export interface SignInUi {
   browse(trip: BrowserTrip, signal: AbortSignal): Promise<SignedIn>
 }
 
+/** The end of something that is renewed by hand. */
+export interface Expiry {
+  /** E.g. `the certificate of client 1234`. */
+  readonly what: string
+  readonly atMs: number
+  /** How it is renewed. */
+  readonly hint: string
+}
+
 export interface Provider {
   /** The host that answers for tokens. Accounts that share one share its health. */
   readonly authority: string
@@ -91,8 +100,6 @@ export interface Provider {
   readonly usesGrant: boolean
   /** How its sign-ins end by themselves, as far as that is known. */
   readonly grantEnds?: readonly GrantEnd[]
-  /** When the secret or certificate of the registration ends, epoch ms, as far as it was read and says. */
-  credentialEndsAtMs?(): number | undefined
   /** Requests with the same key are served by one token. */
   tokenKey(request: TokenRequest): string
   /**
@@ -113,10 +120,21 @@ export interface Provider {
    * @rejects Failure, the same as a refresh would
    */
   check(): Promise<void>
-  /** Lets a person consent. The grant has passed the provider's checks (scopes, user, refresh token). */
-  signIn?(ui: SignInUi, signal: AbortSignal): Promise<SignedIn>
+  /**
+   * What ends by itself and has to be renewed by hand: the client's certificate or secret.
+   *
+   * @returns undefined where that is not known
+   * @rejects Failure, when it cannot be read
+   */
+  expiry?(): Promise<Expiry | undefined>
+  /**
+   * Lets a person consent. The grant has passed the provider's checks (scopes, user, refresh token).
+   *
+   * @param before the grant that the new one takes the place of: it may say what to prove this time
+   */
+  signIn?(ui: SignInUi, signal: AbortSignal, before?: Grant): Promise<SignedIn>
   /** The same without a browser on this machine, by {@link SignInUi.device}. */
-  signInByDevice?(ui: SignInUi, signal: AbortSignal): Promise<SignedIn>
+  signInByDevice?(ui: SignInUi, signal: AbortSignal, before?: Grant): Promise<SignedIn>
   /** Ends the grant at the provider (RFC 7009). */
   revoke?(grant: Grant, signal: AbortSignal): Promise<void>
 }
@@ -147,6 +165,12 @@ export interface AccountIdentity {
 
 export type Scopes = Readonly<Record<string, readonly string[]>>
 
+/** The mail servers, as `host:port`. */
+export type MailHosts = Readonly<Partial<Record<'smtp' | 'imap' | 'pop', string | undefined>>>
+
+/** Whose name goes into the string of a shared mailbox, by service. */
+export type LoginAs = Readonly<Record<string, 'mailbox' | 'person'>>
+
 /** What a provider works with. */
 export interface Surroundings {
   readonly transport: Transport
@@ -166,6 +190,10 @@ export interface ProviderKind<E extends Entries = Entries> {
    * @param scopes what the file says; a service that it names is known, whatever it is
    */
   services(scopes: Scopes): { readonly known: readonly string[]; readonly usual: readonly string[] }
+  /** Whose name goes into the string, where it is not the mailbox's. */
+  readonly loginAs?: LoginAs
+  /** The mail servers of such accounts, where they are known. */
+  mailHosts?(settings: Output<E>): MailHosts
   /** What an address of this kind is recognised by; nothing where that cannot be. */
   readonly recognised?: {
     /** Domains of addresses, e.g. `gmail.com`, in lower case. */

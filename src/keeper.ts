@@ -26,7 +26,8 @@ import {
   type Slot,
 } from './slot.ts'
 import { createServing, type Wanted } from './serving.ts'
-import type { Store, StoredGrant } from './store.ts'
+import type { Store } from './store.ts'
+import type { StoredGrant } from './store-record.ts'
 
 export interface Keeper {
   /**

@@ -10,7 +10,8 @@ import type { Config } from './config.ts'
 import { Misconfigured, NotAllowed, UnknownAccount } from './errors.ts'
 import { userName } from './identity.ts'
 import type { Grant, SignInUi, Surroundings } from './providers/provider.ts'
-import { openStore, ownerOf, type Store } from './store.ts'
+import { openStore, type Store } from './store.ts'
+import { ownerOf } from './store-disk.ts'
 
 export interface SignInContext {
   readonly config: Config
@@ -18,9 +19,6 @@ export interface SignInContext {
   /** Where the daemon may be, to be told. */
   readonly sockets: readonly string[]
 }
-
-/** How long the store's lock is waited for: a refresh of the daemon may hold it. */
-const lockWaitMs = 45_000
 
 /** With a browser that can come back to us, or with a code that is typed in on another device. */
 export type SignInWay = 'browser' | 'device'
@@ -99,7 +97,7 @@ async function tryAndStore(
   const nowMs = Date.now()
   const request = { service, mailbox: account.user }
   const issued = await provider.refresh(grant, request, nowMs, signal)
-  await underLock(store, account, () =>
+  await store.locked(account.user, () =>
     store.replace(account.user, {
       grant: issued.grant ?? grant,
       binding: provider.binding,
@@ -125,7 +123,7 @@ export async function signOut(
   const account = accountOf(name, context)
   const store = await openOwnStore(context.config.storePath, `logout ${name}`)
   try {
-    return await underLock(store, account, async () => {
+    return await store.locked(account.user, async () => {
       if (revoke) await revokeGrant(account, store, signal)
       return store.forget(account.user)
     })
@@ -163,19 +161,6 @@ async function openOwnStore(path: string, command: string): Promise<Store> {
     })
   }
   return openStore(path)
-}
-
-async function underLock<Result>(
-  store: Store,
-  account: Account,
-  work: () => Promise<Result>,
-): Promise<Result> {
-  const release = await store.lock(account.user, AbortSignal.timeout(lockWaitMs))
-  try {
-    return await work()
-  } finally {
-    await release()
-  }
 }
 
 /** Without a daemon there is nobody to tell; a running one would find out by itself, only later. */

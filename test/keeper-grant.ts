@@ -338,9 +338,9 @@ void t.test('a store that fails while it is locked', async (t) => {
   let locks = true
   const place = await createPlace(t, (store) => ({
     ...disk.wrap(store),
-    lock: async (...given) => {
+    locked: async (...given) => {
       if (!locks) throw new Unavailable('no lock')
-      return store.lock(...given)
+      return store.locked(...given)
     },
   }))
   await place.store.replace(user, grantOf('g0'))

@@ -10,7 +10,7 @@ import ts from 'typescript'
 
 /** From the ground up; the same rows, in the same order, as in ARCHITECTURE.md. */
 const layers: Readonly<Record<string, readonly string[]>> = {
-  ground: ['version', 'socket-path', 'errors', 'address', 'log', 'identity', 'claim'],
+  ground: ['version', 'json', 'socket-path', 'errors', 'address', 'log', 'identity', 'claim'],
   'keys and values': ['secret', 'schema', 'config-error', 'locate', 'schema-check'],
   network: ['transport'],
   providers: [
@@ -36,7 +36,15 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'config-file',
   ],
   accounts: ['accounts'],
-  store: ['store'],
+  store: [
+    'age-file',
+    'age',
+    'store-disk',
+    'store-record',
+    'store-key',
+    'store-encryption',
+    'store',
+  ],
   keeping: ['slot', 'slot-table', 'kept', 'hosts', 'renewal', 'plan', 'serving', 'keeper'],
   answering: ['protocol', 'credentials', 'audit', 'bind', 'activation', 'socket'],
   showing: ['status', 'status-table'],

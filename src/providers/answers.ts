@@ -6,6 +6,7 @@
  * 403 or a wrong clock is trouble on the way, and trouble passes.
  */
 import { type Failure, Misconfigured, SignInNeeded, Unavailable, oneLine } from '../errors.ts'
+import { parseObject, type JsonObject } from '../json.ts'
 import type { Seen } from '../transport.ts'
 import type { Token } from './provider.ts'
 
@@ -136,7 +137,7 @@ export function readTokenAnswer(seen: Seen, asked: Asked): TokenAnswer {
  *
  * @throws Failure of the class that the answer stands for
  */
-export function readJsonAnswer(seen: Seen, asked: Asked): Record<string, unknown> {
+export function readJsonAnswer(seen: Seen, asked: Asked): JsonObject {
   const { host, nowMs } = asked
   if (seen.kind === 'no-answer') throw unreachable(seen.error, host)
   const json = parseObject(seen.body)
@@ -163,12 +164,7 @@ export function readJsonAnswer(seen: Seen, asked: Asked): Record<string, unknown
   return json
 }
 
-function oauthFailure(
-  error: string,
-  json: Record<string, unknown>,
-  asked: Asked,
-  skewMs: number,
-): Failure {
+function oauthFailure(error: string, json: JsonObject, asked: Asked, skewMs: number): Failure {
   const description = redact(textOf(json['error_description']) ?? '', asked.secrets)
   const code = quote(redact(error, asked.secrets))
   const said = `${asked.host} answered ${code}${description === '' ? '' : `: ${shorten(description)}`}`
@@ -230,24 +226,13 @@ function skewOf(date: string | undefined, nowMs: number): number {
   return Number.isFinite(theirsMs) ? nowMs - theirsMs : 0
 }
 
-function parseObject(body: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(body)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /**
  * The claims of an ID token. Its signature needs no check: it came from the token endpoint itself, over
  * TLS (OpenID Connect Core 3.1.3.7, point 6).
  *
  * @returns an empty object when there is no such token, or it cannot be read
  */
-export function readIdToken(idToken: string | undefined): Record<string, unknown> {
+export function readIdToken(idToken: string | undefined): JsonObject {
   const payload = idToken?.split('.')[1]
   if (payload === undefined) return {}
   return parseObject(Buffer.from(payload, 'base64url').toString('utf8')) ?? {}

@@ -81,8 +81,8 @@ const checksumLetters = 6
 function decodeKey(text: string): Buffer | undefined {
   const prefix = 'age-secret-key-'
   const encoded = text.toLowerCase().slice(prefix.length + 1)
-  const values = [...encoded].map((letter) => letters.indexOf(letter))
-  const prefixCodes = [...prefix].map((letter) => letter.charCodeAt(0))
+  const values = Array.from(encoded, (letter) => letters.indexOf(letter))
+  const prefixCodes = Array.from(prefix, (letter) => letter.charCodeAt(0))
   const checked = [
     ...prefixCodes.map((code) => code >> 5),
     0,
@@ -149,7 +149,8 @@ function readHeader(file: Buffer): Header {
   const end = file.indexOf('\n', footer + 1)
   if (!isAgeFile(file) || footer < 0 || end < 0) throw new DamagedAgeFile('the header is not whole')
   const authenticated = file.toString('latin1', 0, footer + '\n---'.length)
-  const mac = Buffer.from(file.toString('latin1', footer + '\n--- '.length, end), 'base64')
+  const [, encodedMac] = /^ (.*)$/.exec(file.toString('latin1', footer + '\n---'.length, end)) ?? []
+  const mac = decode64(encodedMac ?? '')
   const stanzas: Stanza[] = []
   let body = ''
   let words: readonly string[] | undefined
@@ -158,18 +159,26 @@ function readHeader(file: Buffer): Header {
     else {
       body += line
       if (line.length === fullLine || !words) continue
-      stanzas.push({ words, body: Buffer.from(body, 'base64') })
+      stanzas.push({ words, body: decode64(body) })
       body = ''
       words = undefined
     }
   return { stanzas, authenticated, mac, payload: file.subarray(end + 1) }
 }
 
+/** Base64 without padding, of which there is one form only. */
+function decode64(text: string): Buffer {
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.toString('base64').replace(/=+$/, '') !== text)
+    throw new DamagedAgeFile('the header was changed')
+  return bytes
+}
+
 /** @returns the key of the file when it was wrapped for this identity */
 function unwrap({ words, body }: Stanza, identity: Identity): Buffer | undefined {
   const [type, argument = ''] = words
   if (type !== 'X25519') return undefined
-  const share = Buffer.from(argument, 'base64')
+  const share = decode64(argument)
   if (share.length !== 32 || body.length !== fileKeyBytes + tagBytes)
     throw new DamagedAgeFile('the header was changed')
   const { privateKey, publicKey } = identity

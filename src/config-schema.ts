@@ -7,6 +7,7 @@ import { providers } from './providers/index.ts'
 import {
   byService,
   choice,
+  command,
   count,
   described,
   flag,
@@ -123,7 +124,11 @@ export const fileEntries = {
     described(
       table({
         path: optional(text('the folder of the grants')),
-        key: notYet('is not used by this version yet, which does not encrypt; remove it'),
+        key: optional(
+          secret(
+            'the age secret key of an encrypted store; the credential xoauthd-store-key unless set',
+          ),
+        ),
       }),
       'where sign-ins are kept',
     ),
@@ -140,5 +145,15 @@ export const fileEntries = {
     {},
   ),
   http: notYet('is not served by this version yet; remove the table'),
-  notify: notYet('is not done by this version yet; remove the table'),
+  notify: optional(
+    described(
+      table({
+        command: optional(
+          command('a program that is run when a person has to know; notify-send unless set'),
+        ),
+      }),
+      'who is told when something needs a person',
+    ),
+    {},
+  ),
 }

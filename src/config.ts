@@ -12,6 +12,7 @@ import { fileEntries } from './config-schema.ts'
 import { createLocator, keyName, type KeyPath } from './locate.ts'
 import type { Level } from './log.ts'
 import { checkTable, tablesOf, type Report } from './schema-check.ts'
+import type { Secret } from './secret.ts'
 import { readSockets, type SocketConfig } from './socket-config.ts'
 
 export interface Config {
@@ -19,6 +20,10 @@ export interface Config {
   readonly accounts: readonly AccountConfig[]
   readonly sockets: readonly SocketConfig[]
   readonly storePath: string
+  /** What opens the store when it is encrypted. */
+  readonly storeKey: Secret | undefined
+  /** A program and its arguments, run when a person has to know. */
+  readonly notifyCommand: readonly string[] | undefined
   readonly log: { readonly level: Level; readonly audit: boolean }
   /** Whether the text itself holds a secret, so that its file must be private. */
   readonly holdsSecret: boolean
@@ -37,7 +42,11 @@ export async function parseConfig(
   const problems: Problem[] = []
   const report: Report = (path, message) => void problems.push({ path, message })
   const { account, client, socket, ...rest } = readToml(text, file)
-  const { store, log } = checkTable(fileEntries, rest, [], report, ['account', 'client', 'socket'])
+  const { store, log, notify } = checkTable(fileEntries, rest, [], report, [
+    'account',
+    'client',
+    'socket',
+  ])
   if (account === undefined || (Array.isArray(account) && account.length === 0))
     report(['account'], 'is missing; write at least one [[account]] with user and provider')
   const tables = tablesOf('account', account, report)
@@ -54,13 +63,15 @@ export async function parseConfig(
     env,
     report,
   )
-  if (problems.length > 0 || !store || !log) throw await located(problems, text, file)
-  const parsed = [accounts, [...clients.values()].map((each) => each.parsed)]
+  if (problems.length > 0 || !store || !log || !notify) throw await located(problems, text, file)
+  const parsed = [accounts, [...clients.values()].map((each) => each.parsed), store]
   return {
     file,
     accounts,
     sockets,
     storePath: store.path ?? '',
+    storeKey: store.key,
+    notifyCommand: notify.command,
     log,
     holdsSecret: /"kind":"inline"/.test(JSON.stringify(parsed)),
   }

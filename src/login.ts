@@ -7,17 +7,21 @@
 import { createAccounts, type Account } from './accounts.ts'
 import { ask } from './client.ts'
 import type { Config } from './config.ts'
-import { Misconfigured, NotAllowed, UnknownAccount } from './errors.ts'
+import { Misconfigured, NotAllowed, StoreLocked, UnknownAccount } from './errors.ts'
 import { userName } from './identity.ts'
 import type { Grant, SignInUi, Surroundings } from './providers/provider.ts'
 import { openStore, type Store } from './store.ts'
 import { ownerOf } from './store-disk.ts'
+import type { StoreKey } from './store-key.ts'
+import type { StoredRecord } from './store-record.ts'
 
 export interface SignInContext {
   readonly config: Config
   readonly surroundings: Surroundings
   /** Where the daemon may be, to be told. */
   readonly sockets: readonly string[]
+  /** Opens the store, when something in it has to be read. */
+  readonly storeKey: StoreKey
 }
 
 /** With a browser that can come back to us, or with a code that is typed in on another device. */
@@ -121,10 +125,10 @@ export async function signOut(
   signal: AbortSignal,
 ): Promise<boolean> {
   const account = accountOf(name, context)
-  const store = await openOwnStore(context.config.storePath, `logout ${name}`)
+  const store = await openOwnStore(context.config.storePath, `logout ${name}`, context.storeKey)
   try {
     return await store.locked(account.user, async () => {
-      if (revoke) await revokeGrant(account, store, signal)
+      if (revoke) await revokeGrant(account, store, context.storeKey, signal)
       return store.forget(account.user)
     })
   } finally {
@@ -133,13 +137,33 @@ export async function signOut(
   }
 }
 
-async function revokeGrant(account: Account, store: Store, signal: AbortSignal): Promise<void> {
+async function revokeGrant(
+  account: Account,
+  store: Store,
+  key: StoreKey,
+  signal: AbortSignal,
+): Promise<void> {
   if (!account.provider.revoke)
     throw new Misconfigured(`${account.kind} cannot revoke`, {
       hint: "run logout without --revoke, and end the sign-in on the provider's own pages",
     })
-  const found = await store.read(account.user)
+  const found = await readWithKey(store, key, account.user)
   if (found) await account.provider.revoke(found.stored.grant, signal)
+}
+
+/** Asks for the store's key when it is needed, and not before. */
+export async function readWithKey(
+  store: Store,
+  key: StoreKey,
+  account: string,
+): Promise<StoredRecord | undefined> {
+  try {
+    return await store.read(account)
+  } catch (error) {
+    if (!(error instanceof StoreLocked)) throw error
+    await key.unlock()
+    return store.read(account)
+  }
 }
 
 function accountOf(name: string, { config, surroundings }: SignInContext): Account {
@@ -152,7 +176,7 @@ function accountOf(name: string, { config, surroundings }: SignInContext): Accou
 }
 
 /** Another user's files in the store would lock its owner out. */
-async function openOwnStore(path: string, command: string): Promise<Store> {
+export async function openOwnStore(path: string, command: string, key?: StoreKey): Promise<Store> {
   const owner = await ownerOf(path)
   if (owner !== undefined && owner !== process.getuid?.()) {
     const name = userName(owner)
@@ -160,7 +184,7 @@ async function openOwnStore(path: string, command: string): Promise<Store> {
       hint: `run: runuser -u ${name} -- xoauthd ${command}`,
     })
   }
-  return openStore(path)
+  return openStore(path, key)
 }
 
 /** Without a daemon there is nobody to tell; a running one would find out by itself, only later. */

@@ -5,8 +5,11 @@
  * at the start, at a reload, and again with growing gaps while it fails at once. Without the key a store
  * is locked, which is a state of its own: nothing is lost and nothing is overwritten.
  */
+import { dirname } from 'node:path'
 import { DamagedAgeFile, openAgeFile, readIdentities, type Identity } from './age-file.ts'
 import { Misconfigured, StoreLocked, Unavailable, asFailure, type Failure } from './errors.ts'
+import type { Config } from './config.ts'
+import { createSecretReader } from './secret.ts'
 
 export interface StoreKey {
   /**
@@ -26,6 +29,8 @@ export interface StoreKey {
   retry(nowMs: number): Promise<boolean>
   /** Why something could not be opened; undefined while all is well. */
   trouble(): StoreLocked | undefined
+  /** Why no key is known; undefined when one is. */
+  failure(): Failure | undefined
   /** Every secret key that is known, the one to write for first. */
   identities(): readonly Identity[]
 }
@@ -36,6 +41,16 @@ export interface KeySource {
   read(): Promise<string>
   /** Whether reading it may put a question before a person. */
   readonly mayAsk: boolean
+}
+
+/** @returns where the configuration keeps the key; a new one each time, that remembers nothing */
+export function keySourceOf(
+  { storeKey, file }: Pick<Config, 'storeKey' | 'file'>,
+  env: NodeJS.ProcessEnv,
+): KeySource | undefined {
+  if (!storeKey) return undefined
+  const readSecret = createSecretReader(dirname(file), env)
+  return { read: () => readSecret(storeKey), mayAsk: storeKey.kind === 'command' }
 }
 
 const firstGapMs = 60_000
@@ -115,6 +130,7 @@ export function createStoreKey(source: () => KeySource | undefined): StoreKey {
     },
 
     trouble: () => locked,
+    failure: () => (identities.length === 0 ? failure : undefined),
     identities: () => identities,
   }
 }

@@ -44,13 +44,22 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'store-key',
     'store-encryption',
     'store',
+    'store-conversion',
   ],
   keeping: ['slot', 'slot-table', 'kept', 'hosts', 'renewal', 'plan', 'serving', 'keeper'],
   answering: ['protocol', 'credentials', 'audit', 'bind', 'activation', 'socket'],
   showing: ['status', 'status-table'],
   'signing in': ['client', 'signin-page', 'signin', 'login'],
+  telling: ['notices', 'notifier', 'watch'],
   program: ['alarm', 'daemon', 'command-line'],
-  commands: ['commands/context', 'commands/serve', 'commands/sign-in', 'commands/ask', 'cli'],
+  commands: [
+    'commands/context',
+    'commands/serve',
+    'commands/sign-in',
+    'commands/ask',
+    'commands/store',
+    'cli',
+  ],
 }
 
 const order = Object.values(layers).flat()

@@ -239,7 +239,7 @@ void t.test('locks', async (t) => {
     user,
     async () => {
       await t.rejects(store.locked(user, nothing, at), { code: 'unavailable' })
-      return store.locked('other@example.com', async () => 'done', at)
+      return store.locked('other@example.com', () => Promise.resolve('done'), at)
     },
     at,
   )

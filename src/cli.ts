@@ -1,6 +1,7 @@
 /** The program: its commands, each a name and a call. */
 import { createCommandLine } from './command-line.ts'
 import { defineAsk } from './commands/ask.ts'
+import { defineMove } from './commands/move.ts'
 import { defineServe } from './commands/serve.ts'
 import { defineSignIn } from './commands/sign-in.ts'
 import { defineStore } from './commands/store.ts'
@@ -11,4 +12,5 @@ defineServe(define)
 defineSignIn(define)
 defineAsk(define)
 defineStore(define)
+defineMove(define)
 await commandLine.run()

@@ -219,8 +219,8 @@ export function createKeeper(options: {
       if (stored) takeUp(kept, stored)
       else if (unlocked(kept, (slot) => (slot.state = deferred(slot.state, now())))) wake(0)
     } catch (error) {
-      const failure = asFailure(error)
-      if (!(failure instanceof StoreLocked)) unlocked(kept, (slot) => fail(kept, slot, failure))
+      // Locked still, perhaps for another reason, or open and without a sign-in.
+      unlocked(kept, (slot) => fail(kept, slot, asFailure(error)))
     }
   }
 
@@ -299,7 +299,8 @@ export function createKeeper(options: {
       for (const slot of old.slots.all()) endWaiting(slot)
       if (accounts.get(old.account.user)?.grant !== old.grant) leaving.add(old)
     }
-    await Promise.all(added.map((kept) => recall(kept, nowMs)))
+    const locked = [...accounts.values()].filter(({ slots }) => [...slots.own()].some(isLocked))
+    await Promise.all([...added.map((kept) => recall(kept, nowMs)), ...locked.map(lookAtStore)])
     tick(nowMs)
   }
 

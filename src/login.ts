@@ -90,11 +90,17 @@ export async function signIn(
   }
 }
 
-async function tryAndStore(
+/**
+ * Fetches a token with a new grant, and puts both in the place of what is there.
+ *
+ * @rejects Failure of the refresh; what is there stays then
+ */
+export async function tryAndStore(
   grant: Grant,
   account: Account,
   store: Store,
   signal: AbortSignal,
+  signedInAtMs = Date.now(),
 ): Promise<void> {
   const { provider } = account
   const [service = 'smtp'] = account.services
@@ -105,7 +111,7 @@ async function tryAndStore(
     store.replace(account.user, {
       grant: issued.grant ?? grant,
       binding: provider.binding,
-      signedInAtMs: nowMs,
+      signedInAtMs,
       refreshedAtMs: nowMs,
       tokens: { [provider.tokenKey(request)]: issued.token },
     }),
@@ -166,7 +172,8 @@ export async function readWithKey(
   }
 }
 
-function accountOf(name: string, { config, surroundings }: SignInContext): Account {
+/** @throws UnknownAccount */
+export function accountOf(name: string, { config, surroundings }: SignInContext): Account {
   const accounts = createAccounts(config, surroundings)
   const found = accounts.findByName(name)
   if (found) return found.account
@@ -188,6 +195,6 @@ export async function openOwnStore(path: string, command: string, key?: StoreKey
 }
 
 /** Without a daemon there is nobody to tell; a running one would find out by itself, only later. */
-async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<void> {
+export async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<void> {
   await ask(sockets, `REFRESH ${account.user}`).catch(() => undefined)
 }

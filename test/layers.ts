@@ -49,7 +49,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   keeping: ['slot', 'slot-table', 'kept', 'hosts', 'renewal', 'plan', 'serving', 'keeper'],
   answering: ['protocol', 'credentials', 'audit', 'bind', 'activation', 'socket'],
   showing: ['status', 'status-table'],
-  'signing in': ['client', 'signin-page', 'signin', 'login'],
+  'signing in': ['client', 'signin-page', 'signin', 'login', 'transfer'],
   telling: ['notices', 'notifier', 'watch'],
   program: ['alarm', 'daemon', 'command-line'],
   commands: [
@@ -58,6 +58,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'commands/sign-in',
     'commands/ask',
     'commands/store',
+    'commands/move',
     'cli',
   ],
 }

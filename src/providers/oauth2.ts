@@ -257,6 +257,8 @@ export const oauth2 = providerKind({
         )
       },
 
+      grantFromRefreshToken: (refreshToken) => Promise.resolve(refreshToken),
+
       async revoke(grant, signal) {
         const { revocation } = await endpoints(Date.now(), signal)
         if (revocation === undefined)

@@ -88,17 +88,7 @@ function tableSchema(entries: Entries): JsonSchema {
     typeMode: 'input',
     // What is checked beyond the shape of a value, editors leave to the daemon.
     errorMode: 'ignore',
-    overrideSchema: ({ jsonSchema }) => servedOnly(jsonSchema),
   })
-}
-
-/** Without the keys that only a later version serves. */
-function servedOnly(schema: JsonSchema): JsonSchema {
-  if (!schema.properties) return schema
-  const served = Object.entries(schema.properties).filter(
-    ([, property]) => typeof property === 'boolean' || property.not === undefined,
-  )
-  return { ...schema, properties: Object.fromEntries(served) }
 }
 
 async function main(check: boolean): Promise<void> {

@@ -4,13 +4,13 @@
  * It holds commands, so a file that anybody else but root owns or can write is refused; it may hold
  * secrets, and then nobody else may read it either.
  */
-import type { Stats } from 'node:fs'
-import { open, stat } from 'node:fs/promises'
+import { existsSync, type Stats } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { ConfigError } from './config-error.ts'
 import { parseConfig, type Config } from './config.ts'
-import { expandPath, exposure } from './secret.ts'
+import { expandPath, exposure, type Secret } from './secret.ts'
 
 const systemFile = '/etc/xoauthd/config.toml'
 
@@ -40,7 +40,8 @@ export async function readConfig(
   const config = await parseConfig(text, file, env)
   const exposed = config.holdsSecret ? exposure(file, stats) : undefined
   if (exposed) throw refusal(file, `holds a secret, and ${exposed.message}; run: ${exposed.hint}`)
-  return { ...config, storePath: storePath(config, env) }
+  const storeKey = config.storeKey ?? storeKeyCredential(env)
+  return { ...config, storePath: storePath(config, env), storeKey }
 }
 
 async function findFile(given: string | undefined, env: NodeJS.ProcessEnv) {
@@ -85,20 +86,9 @@ function candidatesFor(given: string | undefined, env: NodeJS.ProcessEnv): strin
  *
  * @param given the path of `--config`, if there was one
  */
-export async function configFileFor(
-  given: string | undefined,
-  env: NodeJS.ProcessEnv,
-): Promise<string> {
+export function configFileFor(given: string | undefined, env: NodeJS.ProcessEnv): string {
   const candidates = candidatesFor(given, env)
-  for (const file of candidates)
-    if (
-      await stat(file).then(
-        () => true,
-        () => false,
-      )
-    )
-      return file
-  return candidates[0] ?? systemFile
+  return candidates.find((file) => existsSync(file)) ?? candidates[0] ?? systemFile
 }
 
 /** Where a person's configuration lies (XDG Base Directory Specification). */
@@ -118,6 +108,16 @@ function storePath(config: Config, env: NodeJS.ProcessEnv): string {
   if (state !== undefined && isAbsolute(state)) return state
   if (config.file.startsWith('/etc/')) return '/var/lib/xoauthd'
   return join(absolute(env['XDG_STATE_HOME']) ?? join(homeOf(env), '.local', 'state'), 'xoauthd')
+}
+
+const storeKeyName = 'xoauthd-store-key'
+
+/** What the unit hands over under our name needs no word in the file. */
+function storeKeyCredential(env: NodeJS.ProcessEnv): Secret | undefined {
+  const folder = env['CREDENTIALS_DIRECTORY']
+  return folder !== undefined && existsSync(join(folder, storeKeyName))
+    ? { kind: 'credential', name: storeKeyName }
+    : undefined
 }
 
 function homeOf(env: NodeJS.ProcessEnv): string {

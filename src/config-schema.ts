@@ -10,6 +10,7 @@ import {
   byHost,
   byService,
   choice,
+  command,
   count,
   day,
   described,
@@ -19,7 +20,6 @@ import {
   loginName,
   mode,
   nonEmptyList,
-  notYet,
   optional,
   pattern,
   redirect,
@@ -161,7 +161,11 @@ export const fileEntries = {
     described(
       table({
         path: optional(text('the folder of the grants')),
-        key: notYet('is not used by this version yet, which does not encrypt; remove it'),
+        key: optional(
+          secret(
+            'the age secret key of an encrypted store; the credential xoauthd-store-key unless set',
+          ),
+        ),
       }),
       'where sign-ins are kept',
     ),
@@ -177,5 +181,15 @@ export const fileEntries = {
     ),
     {},
   ),
-  notify: notYet('is not done by this version yet; remove the table'),
+  notify: optional(
+    described(
+      table({
+        command: optional(
+          command('a program that is run when a person has to know; notify-send unless set'),
+        ),
+      }),
+      'who is told when something needs a person',
+    ),
+    {},
+  ),
 }

@@ -13,6 +13,7 @@ import { readHttp, type HttpConfig } from './http-config.ts'
 import { createLocator, keyName, type KeyPath } from './locate.ts'
 import type { Level } from './log.ts'
 import { checkTable, tablesOf, type Report } from './schema-check.ts'
+import type { Secret } from './secret.ts'
 import { readSockets, type SocketConfig } from './socket-config.ts'
 
 export interface Config {
@@ -21,6 +22,10 @@ export interface Config {
   readonly sockets: readonly SocketConfig[]
   readonly http: HttpConfig | undefined
   readonly storePath: string
+  /** What opens the store when it is encrypted. */
+  readonly storeKey: Secret | undefined
+  /** A program and its arguments, run when a person has to know. */
+  readonly notifyCommand: readonly string[] | undefined
   readonly log: { readonly level: Level; readonly audit: boolean }
   /** Whether the text itself holds a secret, so that its file must be private. */
   readonly holdsSecret: boolean
@@ -39,7 +44,7 @@ export async function parseConfig(
   const problems: Problem[] = []
   const report: Report = (path, message) => void problems.push({ path, message })
   const { account, client, socket, http, ...rest } = readToml(text, file)
-  const { store, log } = checkTable(fileEntries, rest, [], report, [
+  const { store, log, notify } = checkTable(fileEntries, rest, [], report, [
     'account',
     'client',
     'socket',
@@ -63,14 +68,16 @@ export async function parseConfig(
   )
   const paths = sockets.map(({ path }) => path)
   const server = readHttp(http, { names, services }, paths, file, env, report)
-  if (problems.length > 0 || !store || !log) throw await located(problems, text, file)
-  const parsed = [accounts, [...clients.values()].map((each) => each.parsed), server]
+  if (problems.length > 0 || !store || !log || !notify) throw await located(problems, text, file)
+  const parsed = [accounts, [...clients.values()].map((each) => each.parsed), store, server]
   return {
     file,
     accounts,
     sockets,
     http: server,
     storePath: store.path ?? '',
+    storeKey: store.key,
+    notifyCommand: notify.command,
     log,
     holdsSecret: /"kind":"inline"/.test(JSON.stringify(parsed)),
   }

@@ -5,6 +5,7 @@
  * refreshes end.
  */
 import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createAccounts, type Accounts } from './accounts.ts'
 import { createAlarm } from './alarm.ts'
 import { createAudit } from './audit.ts'
@@ -17,19 +18,31 @@ import { createExpiryWatch } from './expiry.ts'
 import { createKeeper, type Keeper } from './keeper.ts'
 import { createListeners } from './listeners.ts'
 import type { Log } from './log.ts'
+import { createNotifier } from './notifier.ts'
 import { describeFailure, type ControlRequest } from './protocol.ts'
 import { createCommandRunner } from './run-command.ts'
 import { createSecretReader, type ReadSecret } from './secret.ts'
-import { daemonStatus } from './status.ts'
+import { daemonStatus, storeStatus } from './status.ts'
 import { openStore } from './store.ts'
+import { encryptionOf } from './store-encryption.ts'
+import { createStoreKey, keySourceOf } from './store-key.ts'
 import { createTransport } from './transport.ts'
 import { version } from './version.ts'
+import { createWatch } from './watch.ts'
 
 export interface Daemon {
   /** Reads the configuration again; what is broken is logged, and changes nothing. */
   reload(): Promise<void>
+  /** Resolves when all is on disk that must be, however long that takes. */
   stop(): Promise<void>
+  /** The accounts whose grants would be lost now. */
+  unsaved(): readonly string[]
 }
+
+/** A key that takes longer to read than this comes later; until then what needs it is told so. */
+const keyPatienceMs = 2_000
+/** How often a stop tries to write what the disk does not take. */
+const saveAgainMs = 1_000
 
 /**
  * Starts everything; sockets appear last, when the tokens in the store have been read.
@@ -45,12 +58,14 @@ export async function startDaemon(
   let config = await readConfig(given, env)
   log.setLevel(config.log.level)
   const startedAtMs = Date.now()
-  const store = await openStore(config.storePath)
+  const key = createStoreKey(() => keySourceOf(config, env))
+  const store = await openStore(config.storePath, key)
   const releaseStore = await store.lockForDaemon()
   const transport = createTransport(version)
   const alarm = createAlarm((nowMs) => {
     keeper.tick(nowMs)
     expiryWatch.tick(nowMs)
+    watch.tick(nowMs)
   })
   const keeper: Keeper = createKeeper({
     store,
@@ -59,6 +74,8 @@ export async function startDaemon(
     wake: (delayMs) => alarm.set(delayMs),
   })
   const expiryWatch = createExpiryWatch(() => keeper.kept(), log)
+  const notifier = createNotifier({ command: () => config.notifyCommand, env, log })
+  const watch = createWatch({ keeper, key, log, tell: (notice) => notifier.tell(notice) })
   let accounts = accountsOf(config)
   const audit = createAudit((text) => log.line(text), config.log.audit)
   const credentials = createCredentials(() => accounts, keeper)
@@ -86,10 +103,11 @@ export async function startDaemon(
   async function obey(request: ControlRequest): Promise<object> {
     switch (request.kind) {
       case 'status': {
-        const { file, storePath } = config
+        const { file } = config
         const kept = keeper.kept()
         const sockets = listeners.paths()
-        return daemonStatus({ startedAtMs, file, storePath, sockets, kept }, Date.now())
+        const inStore = await storeStatus(store.path, key)
+        return daemonStatus({ startedAtMs, file, store: inStore, sockets, kept }, Date.now())
       }
       case 'refresh': {
         const found = accounts.findByName(request.mailbox)
@@ -134,6 +152,7 @@ export async function startDaemon(
       log.warn('store not moved', { store: config.storePath, hint: 'restart xoauthd to move it' })
     config = next
     accounts = nextAccounts
+    await unlock()
     log.setLevel(next.log.level)
     audit.setAnswers(next.log.audit)
     await keeper.adopt(accounts, Date.now())
@@ -141,7 +160,16 @@ export async function startDaemon(
     log.info('reloaded', { file: next.file, accounts: next.accounts.length })
   }
 
+  /** Only where something is encrypted: reading a key may put a question before a person. */
+  async function unlock(): Promise<void> {
+    const { encrypted } = await encryptionOf(store.path).catch(() => ({ encrypted: true }))
+    if (!encrypted && !key.trouble()) return
+    await Promise.race([key.unlock(), sleep(keyPatienceMs, undefined, { ref: false })])
+  }
+
+  await unlock()
   await keeper.adopt(accounts, Date.now())
+  watch.tick(Date.now())
   try {
     await listeners.change(config, readerOf(config))
   } catch (error) {
@@ -156,17 +184,33 @@ export async function startDaemon(
 
   async function stop(): Promise<void> {
     await listeners.close()
+    notifier.close()
     await keeper.close()
     alarm.stop()
+    if (keeper.unsaved().length > 0) await insist()
     transport.close()
     audit.flush()
     await releaseStore()
     await store.close()
   }
 
+  /** A rotated grant that is in memory alone would be gone with us, and the old one may be dead. */
+  async function insist(): Promise<void> {
+    log.error('stop waits', {
+      accounts: keeper.unsaved().join(' '),
+      reason: 'the disk does not take a new grant',
+      hint: 'make the store writable again; a second signal gives the grant up',
+    })
+    while (keeper.unsaved().length > 0) {
+      await sleep(saveAgainMs)
+      await keeper.close()
+    }
+  }
+
   return {
     reload: () => reload().catch(() => undefined),
     stop: () => inTurn(stop),
+    unsaved: () => keeper.unsaved(),
   }
 }
 

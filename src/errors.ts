@@ -84,6 +84,9 @@ export class Unavailable extends Failure {
   }
 }
 
+/** The store is encrypted and its key is not to be had; nothing is lost, and it heals with the key. */
+export class StoreLocked extends Unavailable {}
+
 /** Only a person can help, by signing in. */
 export class SignInNeeded extends Failure {
   override readonly name = 'SignInNeeded'

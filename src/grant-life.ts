@@ -2,6 +2,8 @@
  * What is remembered of how the sign-ins of an account ended, so that the end of the next one can be told
  * before it comes. Pure.
  */
+import { asObject } from './json.ts'
+
 export interface GrantLife {
   /** When the provider first called this grant dead; gone again when it proves alive. Epoch ms. */
   readonly endedAtMs?: number | undefined
@@ -14,9 +16,9 @@ export interface GrantLife {
 
 /** @param value what the store's file has, from whatever version of this program */
 export function readLife(value: unknown): GrantLife | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  // Each of its fields is looked at before it is believed.
-  const { endedAtMs, endedBecause, lastLivedMs, lastBecause } = value as Record<string, unknown>
+  const life = asObject(value)
+  if (!life) return undefined
+  const { endedAtMs, endedBecause, lastLivedMs, lastBecause } = life
   return {
     endedAtMs: numberOf(endedAtMs),
     endedBecause: textOf(endedBecause),

@@ -7,7 +7,14 @@
  */
 import type { Account, Accounts } from './accounts.ts'
 import { wildcardDomain } from './address.ts'
-import { Failure, Misconfigured, SignInNeeded, UnknownAccount, asFailure } from './errors.ts'
+import {
+  Failure,
+  Misconfigured,
+  SignInNeeded,
+  StoreLocked,
+  UnknownAccount,
+  asFailure,
+} from './errors.ts'
 import { createHosts } from './hosts.ts'
 import {
   createKept,
@@ -34,7 +41,8 @@ import {
   type Slot,
 } from './slot.ts'
 import { createServing, type Wanted } from './serving.ts'
-import type { Store, StoredGrant } from './store.ts'
+import type { Store } from './store.ts'
+import type { StoredGrant } from './store-record.ts'
 
 export interface Keeper {
   /**
@@ -62,7 +70,12 @@ export interface Keeper {
   adopt(accounts: Accounts, nowMs: number): Promise<void>
   /** What is known of each account, in the order of the file. */
   kept(): Iterable<Kept>
-  /** Starts nothing any more and lets running refreshes end. */
+  /** The accounts with a grant that the disk has not taken. */
+  unsaved(): readonly string[]
+  /**
+   * Starts nothing any more, lets running refreshes end, and writes what could not be written before.
+   * May be called again while something is {@link Keeper.unsaved}.
+   */
   close(): Promise<void>
 }
 
@@ -89,6 +102,8 @@ export function createKeeper(options: {
   const running = new Set<Promise<void>>()
   const serve = createServing({ hosts, now, wake, start, stopping: stopping.signal })
   const saving = new Set<Kept>()
+  /** What a reload removed or changed while its grant was not on disk. */
+  const leaving = new Set<Kept>()
   /** The wall clock at the last tick. */
   let tickedAtMs = 0
 
@@ -163,7 +178,9 @@ export function createKeeper(options: {
     // What holds for the grant holds for all of its tokens.
     if (failure instanceof SignInNeeded && failure.certain)
       for (const other of kept.slots.all()) if (other !== slot) fail(kept, other, failure)
-    const repeated = 'failure' in before && before.kind === slot.state.kind
+    // A locked store is said once, and not by each account.
+    const told = failure instanceof StoreLocked
+    const repeated = told || ('failure' in before && before.kind === slot.state.kind)
     log[repeated ? 'debug' : 'warn'](failure.code, {
       account: account.user,
       mailbox: account.wildcard ? slot.request.mailbox : undefined,
@@ -186,10 +203,10 @@ export function createKeeper(options: {
     for (const { kept, slot } of due)
       if (hosts.mayStart(kept.account.provider.authority, nowMs)) void start(kept, slot)
     for (const kept of accounts.values()) {
-      if (kept.account.provider.usesGrant && isStopped(kept)) void lookForSignIn(kept)
-      if (kept.grant.unsaved) void save(kept)
+      if (kept.account.provider.usesGrant && isStopped(kept)) void lookAtStore(kept)
       warnAhead(kept, nowMs)
     }
+    for (const kept of unsaved()) void save(kept)
     wake(delayMs)
   }
 
@@ -219,10 +236,23 @@ export function createKeeper(options: {
       }
   }
 
-  /** `login` runs in a process of its own; what it leaves is in the store. */
-  async function lookForSignIn(kept: Kept): Promise<void> {
-    const stored = await renewal.look(kept).catch(() => undefined)
-    if (stored) takeUp(kept, stored)
+  /** `login` runs in a process of its own, and the key of a locked store may come: both are seen here. */
+  async function lookAtStore(kept: Kept): Promise<void> {
+    try {
+      const stored = await renewal.look(kept)
+      if (stored) takeUp(kept, stored)
+      else if (unlocked(kept, (slot) => (slot.state = deferred(slot.state, now())))) wake(0)
+    } catch (error) {
+      // Locked still, perhaps for another reason, or open and without a sign-in.
+      unlocked(kept, (slot) => fail(kept, slot, asFailure(error)))
+    }
+  }
+
+  /** @returns whether any slot was waiting for the key of the store */
+  function unlocked(kept: Kept, go: (slot: Slot) => void): boolean {
+    const locked = [...kept.slots.all()].filter(isLocked)
+    locked.forEach(go)
+    return locked.length > 0
   }
 
   /**
@@ -242,6 +272,11 @@ export function createKeeper(options: {
     }
     wake(0)
     return served
+  }
+
+  function unsaved(): Kept[] {
+    for (const kept of leaving) if (!kept.grant.unsaved) leaving.delete(kept)
+    return [...accounts.values(), ...leaving].filter(({ grant }) => grant.unsaved)
   }
 
   async function save(kept: Kept): Promise<void> {
@@ -284,8 +319,12 @@ export function createKeeper(options: {
       }
       accounts.set(account.user, kept)
     }
-    for (const { slots } of before.values()) for (const slot of slots.all()) endWaiting(slot)
-    await Promise.all(added.map((kept) => recall(kept, nowMs)))
+    for (const old of before.values()) {
+      for (const slot of old.slots.all()) endWaiting(slot)
+      if (accounts.get(old.account.user)?.grant !== old.grant) leaving.add(old)
+    }
+    const locked = [...accounts.values()].filter(({ slots }) => [...slots.own()].some(isLocked))
+    await Promise.all([...added.map((kept) => recall(kept, nowMs)), ...locked.map(lookAtStore)])
     tick(nowMs)
   }
 
@@ -322,8 +361,7 @@ export function createKeeper(options: {
     stopping.abort()
     for (const { slots } of accounts.values()) for (const slot of slots.all()) endWaiting(slot)
     await Promise.all(running)
-    // The last chance of what the disk has not taken so far.
-    for (const kept of accounts.values()) if (kept.grant.unsaved) await renewal.save(kept)
+    for (const kept of unsaved()) await renewal.save(kept)
   }
 
   return {
@@ -332,6 +370,7 @@ export function createKeeper(options: {
     tick,
     adopt,
     kept: () => accounts.values(),
+    unsaved: () => unsaved().map(({ account }) => account.user),
     close,
   }
 }
@@ -343,6 +382,10 @@ function isUnknown({ state }: Slot): boolean {
 function isStopped(kept: Kept): boolean {
   for (const { state } of kept.slots.own()) if (state.kind === 'stopped') return true
   return false
+}
+
+function isLocked({ state }: Slot): boolean {
+  return state.kind === 'stopped' && state.failure instanceof StoreLocked
 }
 
 /** A provider knows how to cure what it saw, and not what the account is called here. */

@@ -7,7 +7,7 @@ import type { Expiry } from './providers/provider.ts'
 import type { TokenRequest } from './providers/provider.ts'
 import { createSlot, type Slot } from './slot.ts'
 import { createSlotTable, type SlotTable } from './slot-table.ts'
-import type { StoredGrant, Version } from './store.ts'
+import type { StoredGrant, Version } from './store-record.ts'
 
 export interface Kept {
   /** Replaced by a reload that changed nothing of it. */

@@ -7,21 +7,30 @@
 import { createAccounts, type Account } from './accounts.ts'
 import { ask } from './client.ts'
 import type { Config } from './config.ts'
-import { Misconfigured, NotAllowed, Unavailable, UnknownAccount, asFailure } from './errors.ts'
+import {
+  Misconfigured,
+  NotAllowed,
+  StoreLocked,
+  Unavailable,
+  UnknownAccount,
+  asFailure,
+} from './errors.ts'
 import { lifeAfter } from './grant-life.ts'
 import { userName } from './identity.ts'
 import type { Grant, SignInUi, Surroundings, Token } from './providers/provider.ts'
-import { openStore, ownerOf, type Store } from './store.ts'
+import { openStore, type Store } from './store.ts'
+import { ownerOf } from './store-disk.ts'
+import type { StoreKey } from './store-key.ts'
+import type { StoredRecord } from './store-record.ts'
 
 export interface SignInContext {
   readonly config: Config
   readonly surroundings: Surroundings
   /** Where the daemon may be, to be told. */
   readonly sockets: readonly string[]
+  /** Opens the store, when something in it has to be read. */
+  readonly storeKey: StoreKey
 }
-
-/** How long the store's lock is waited for: a refresh of the daemon may hold it. */
-const lockWaitMs = 45_000
 
 /** With a browser that can come back to us, or with a code that is typed in on another device. */
 export type SignInWay = 'browser' | 'device'
@@ -97,17 +106,21 @@ async function grantIn(store: Store, account: Account): Promise<Grant | undefine
 }
 
 /**
- * One token for each that the services need: a service that would fail tomorrow fails now.
+ * Fetches a token for each that the services need, since a service that would fail tomorrow fails now,
+ * and puts all in the place of what is there.
  *
  * A grant whose first refresh fails is forgotten and not revoked: at some providers (Google is one) a
  * revocation ends all that the person ever consented to for this client, and so the good grant that is
  * still in the store.
+ *
+ * @rejects Failure of a refresh; what is there stays then
  */
-async function tryAndStore(
+export async function tryAndStore(
   grant: Grant,
   account: Account,
   store: Store,
   signal: AbortSignal,
+  signedInAtMs = Date.now(),
 ): Promise<void> {
   const { provider, user } = account
   const nowMs = Date.now()
@@ -120,13 +133,13 @@ async function tryAndStore(
     last = issued.grant ?? last
     if (issued.token.expiryKnown) tokens[key] = issued.token
   }
-  await underLock(store, account, async () => {
+  await store.locked(user, async () => {
     // What cannot be read has nothing to tell; it is kept aside.
     const before = await store.read(user).catch(() => undefined)
     return store.replace(user, {
       grant: last,
       binding: provider.binding,
-      signedInAtMs: nowMs,
+      signedInAtMs,
       refreshedAtMs: nowMs,
       tokens,
       life: lifeAfter(before?.stored),
@@ -147,10 +160,10 @@ export async function signOut(
   signal: AbortSignal,
 ): Promise<boolean> {
   const account = accountOf(name, context)
-  const store = await openOwnStore(context.config.storePath, `logout ${name}`)
+  const store = await openOwnStore(context.config.storePath, `logout ${name}`, context.storeKey)
   try {
-    return await underLock(store, account, async () => {
-      if (revoke) await revokeGrant(account, store, signal)
+    return await store.locked(account.user, async () => {
+      if (revoke) await revokeGrant(account, store, context.storeKey, signal)
       return store.forget(account.user)
     })
   } finally {
@@ -159,12 +172,17 @@ export async function signOut(
   }
 }
 
-async function revokeGrant(account: Account, store: Store, signal: AbortSignal): Promise<void> {
+async function revokeGrant(
+  account: Account,
+  store: Store,
+  key: StoreKey,
+  signal: AbortSignal,
+): Promise<void> {
   if (!account.provider.revoke)
     throw new Misconfigured(`${account.kind} cannot revoke`, {
       hint: "run logout without --revoke, and end the sign-in on the provider's own pages",
     })
-  const found = await store.read(account.user)
+  const found = await readWithKey(store, key, account.user)
   if (!found) return
   try {
     await account.provider.revoke(found.stored.grant, signal)
@@ -178,7 +196,23 @@ async function revokeGrant(account: Account, store: Store, signal: AbortSignal):
   }
 }
 
-function accountOf(name: string, { config, surroundings }: SignInContext): Account {
+/** Asks for the store's key when it is needed, and not before. */
+export async function readWithKey(
+  store: Store,
+  key: StoreKey,
+  account: string,
+): Promise<StoredRecord | undefined> {
+  try {
+    return await store.read(account)
+  } catch (error) {
+    if (!(error instanceof StoreLocked)) throw error
+    await key.unlock()
+    return store.read(account)
+  }
+}
+
+/** @throws UnknownAccount */
+export function accountOf(name: string, { config, surroundings }: SignInContext): Account {
   const accounts = createAccounts(config, surroundings)
   const found = accounts.findByName(name)
   if (found) return found.account
@@ -188,7 +222,7 @@ function accountOf(name: string, { config, surroundings }: SignInContext): Accou
 }
 
 /** Another user's files in the store would lock its owner out. */
-async function openOwnStore(path: string, command: string): Promise<Store> {
+export async function openOwnStore(path: string, command: string, key?: StoreKey): Promise<Store> {
   const owner = await ownerOf(path)
   if (owner !== undefined && owner !== process.getuid?.()) {
     const name = userName(owner)
@@ -196,23 +230,10 @@ async function openOwnStore(path: string, command: string): Promise<Store> {
       hint: `run: runuser -u ${name} -- xoauthd ${command}`,
     })
   }
-  return openStore(path)
-}
-
-async function underLock<Result>(
-  store: Store,
-  account: Account,
-  work: () => Promise<Result>,
-): Promise<Result> {
-  const release = await store.lock(account.user, AbortSignal.timeout(lockWaitMs))
-  try {
-    return await work()
-  } finally {
-    await release()
-  }
+  return openStore(path, key)
 }
 
 /** Without a daemon there is nobody to tell; a running one would find out by itself, only later. */
-async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<void> {
+export async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<void> {
   await ask(sockets, `REFRESH ${account.user}`).catch(() => undefined)
 }

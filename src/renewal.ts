@@ -14,7 +14,8 @@ import type { Log } from './log.ts'
 import { explainEnd } from './prediction.ts'
 import type { Grant, Issued, Token } from './providers/provider.ts'
 import { refreshAtMs, remainingMs, type Slot } from './slot.ts'
-import type { Store, StoredGrant } from './store.ts'
+import type { Store } from './store.ts'
+import type { StoredGrant, StoredRecord } from './store-record.ts'
 
 export interface Renewal {
   /** @rejects Failure, or whatever a bug throws */
@@ -32,10 +33,8 @@ export interface Renewal {
 
 /** The requests of one refresh have their own, shorter limits; this is for what they do not cover. */
 const refreshTimeoutMs = 40_000
-/** Longer than a refresh may take, so that another process has ended or died by then. */
-const lockWaitMs = 45_000
 
-type Found = Awaited<ReturnType<Store['read']>>
+type Found = StoredRecord | undefined
 
 /** One refresh's dealings with its host. */
 interface Visit {
@@ -126,17 +125,14 @@ export function createRenewal(options: {
   }
 
   async function underLock(kept: Kept, slot: Slot, visit: Visit): Promise<Token> {
-    const release = await store.lock(kept.account.user, AbortSignal.timeout(lockWaitMs))
-    try {
+    return store.locked(kept.account.user, async () => {
       // What came between the two is asked with at once, and a sign-out is seen.
       for (let times = 0; times < 2; times++) {
         const token = await renewStored(kept, slot, visit)
         if (token) return token
       }
       throw new Unavailable('the sign-in was replaced again and again')
-    } finally {
-      await release()
-    }
+    })
   }
 
   /** @returns false when another grant has taken the place of the one that this one comes from */
@@ -178,12 +174,9 @@ export function createRenewal(options: {
     save: (kept) =>
       inTurn(kept.grant, async () => {
         try {
-          const release = await store.lock(kept.account.user, AbortSignal.timeout(lockWaitMs))
-          try {
+          await store.locked(kept.account.user, async () => {
             if (kept.grant.unsaved) await write(kept, kept.grant.unsaved)
-          } finally {
-            await release()
-          }
+          })
         } catch (error) {
           log.debug('grant not written', { reason: asFailure(error).message })
         }

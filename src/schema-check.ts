@@ -8,7 +8,6 @@ import {
   aboutOf,
   isIssueOfUnknownKey,
   isRequired,
-  isServed,
   parse,
   unwrapped,
   type Entries,
@@ -148,8 +147,7 @@ export function unknownKey(
   entries: Entries,
   beside: readonly string[] = [],
 ): string {
-  const served = Object.entries<Schema>(entries).filter(([, schema]) => isServed(schema))
-  const names = [...served.map(([key]) => key), ...beside]
+  const names = [...Object.keys(entries), ...beside]
   return `is no key that xoauthd knows; ${suggestion(wrong, names) ?? 'remove it'}`
 }
 

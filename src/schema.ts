@@ -22,8 +22,6 @@ export const aboutOf = (schema: Schema): string => v.getDescription(unwrapped(sc
 export const isIssueOfUnknownKey = (issue: Issue): boolean =>
   issue.type === 'strict_object' && issue.expected === 'never'
 export const isRequired = (schema: Schema): boolean => schema.type !== 'optional'
-/** Whether anything may stand there at all: see {@link notYet}. */
-export const isServed = (schema: Schema): boolean => unwrapped(schema).type !== 'never'
 
 /** The parts of a schema that others can stand in. */
 interface Parts {
@@ -54,9 +52,6 @@ export const nonEmptyList = <S extends Schema>(item: S, about: string) =>
     v.nonEmpty('is empty, which leaves nothing; name at least one, or remove it'),
     v.description(about),
   )
-
-/** A key of a later version: `message` says so to whoever writes it. */
-export const notYet = (message: string) => optional(v.never(message))
 
 /** One word or line; `about` is what an editor shows. */
 export const text = (about: string) =>

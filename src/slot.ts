@@ -4,7 +4,14 @@
  * Pure but for the slot itself. A field exists only in the state where it means something; `token` is
  * the last one that is known, which may be handed out in any state while it lives.
  */
-import { Misconfigured, SignInNeeded, Unavailable, UnknownAccount, type Failure } from './errors.ts'
+import {
+  Misconfigured,
+  SignInNeeded,
+  StoreLocked,
+  Unavailable,
+  UnknownAccount,
+  type Failure,
+} from './errors.ts'
 import type { Token, TokenRequest } from './providers/provider.ts'
 
 export type SlotState =
@@ -146,7 +153,8 @@ export function failedState(
     sinceMs: before.kind === 'stopped' ? before.sinceMs : nowMs,
     retryAtMs: nowMs + retryMs,
   })
-  if (failure instanceof Misconfigured) return stopped(retryMisconfiguredMs)
+  if (failure instanceof Misconfigured || failure instanceof StoreLocked)
+    return stopped(retryMisconfiguredMs)
   if (failure instanceof UnknownAccount) return stopped(forgetUnknownMs)
   if (failure instanceof SignInNeeded) {
     // Without a grant of ours there is no token of ours: somebody signed out.

@@ -1,5 +1,5 @@
 /** `xoauthd status` for people: a table of accounts, the worst first, and what to do about each. */
-import { conditions, type AccountStatus, type DaemonStatus } from './status.ts'
+import { conditions, type AccountStatus, type DaemonStatus, type StoreStatus } from './status.ts'
 
 const headings = ['ACCOUNT', 'STATE', 'TOKEN', 'REFRESHED', 'SIGNED IN', 'ENDS']
 
@@ -16,7 +16,23 @@ export function statusTable(status: DaemonStatus, nowS: number): string {
       .join('  ')
       .trimEnd()
   const notes = accounts.flatMap(notesOf)
-  return `${[...rows.map(line), ...notes].join('\n')}\n`
+  return `${[...rows.map(line), ...notes, ...storeNote(status.store)].join('\n')}\n`
+}
+
+function storeNote({ path, encrypted, plain_files, message, hint }: StoreStatus): string[] {
+  if (message !== '') return ['', message, `  hint: ${hint}`]
+  if (!encrypted)
+    return [
+      '',
+      `the store ${path} is not encrypted`,
+      '  hint: xoauthd store encrypt; docs/store.md',
+    ]
+  if (plain_files === 0) return []
+  return [
+    '',
+    `${plain_files} file(s) in ${path} are not encrypted yet`,
+    '  hint: xoauthd store encrypt',
+  ]
 }
 
 function cells(account: AccountStatus, nowS: number): string[] {

@@ -3,12 +3,15 @@
  * anything secret. The JSON is documented and stable: within a version, keys are only added.
  */
 import { wildcardDomain } from './address.ts'
+import { StoreLocked, asFailure, type Failure } from './errors.ts'
 import { predictionFor, type Kept } from './kept.ts'
 import { remainingMs, type Slot } from './slot.ts'
+import { encryptionOf } from './store-encryption.ts'
+import type { StoreKey } from './store-key.ts'
 import { version } from './version.ts'
 
 export type AccountCondition =
-  'fresh' | 'starting' | 'idle' | 'failing' | 'sign-in-needed' | 'misconfigured'
+  'fresh' | 'starting' | 'idle' | 'failing' | 'store-locked' | 'sign-in-needed' | 'misconfigured'
 
 /** Times are whole epoch seconds. */
 export interface AccountStatus {
@@ -36,19 +39,32 @@ export interface AccountStatus {
   readonly hint: string
 }
 
+export interface StoreStatus {
+  readonly path: string
+  /** Whether what is written is encrypted. */
+  readonly encrypted: boolean
+  /** Files of sign-ins that are not: all of them, or what a conversion that broke off has left. */
+  readonly plain_files: number
+  /** Whether its key is missing or another one. */
+  readonly locked: boolean
+  readonly message: string
+  readonly hint: string
+}
+
 export interface DaemonStatus {
   readonly version: 1
   readonly program: string
   readonly pid: number
   readonly started_at: number
   readonly configuration: string
-  readonly store: { readonly path: string; readonly encrypted: boolean }
+  readonly store: StoreStatus
   readonly sockets: readonly string[]
   readonly accounts: readonly AccountStatus[]
 }
 
 /** Worst first, which is also how they are shown. */
 export const conditions: readonly AccountCondition[] = [
+  'store-locked',
   'sign-in-needed',
   'misconfigured',
   'failing',
@@ -57,12 +73,30 @@ export const conditions: readonly AccountCondition[] = [
   'fresh',
 ]
 
+/** What there is to say of a store; that it cannot be read is a part of it. */
+export async function storeStatus(path: string, key: StoreKey): Promise<StoreStatus> {
+  let trouble: Failure | undefined = key.trouble()
+  const locked = trouble !== undefined
+  const encryption = await encryptionOf(path).catch((error: unknown) => {
+    trouble = asFailure(error)
+    return { encrypted: false, plainFiles: 0 }
+  })
+  return {
+    path,
+    encrypted: encryption.encrypted,
+    plain_files: encryption.plainFiles,
+    locked,
+    message: trouble?.message ?? '',
+    hint: trouble?.hint ?? '',
+  }
+}
+
 /** @param nowMs the wall clock, epoch ms */
 export function daemonStatus(
   daemon: {
     readonly startedAtMs: number
     readonly file: string
-    readonly storePath: string
+    readonly store: StoreStatus
     readonly sockets: readonly string[]
     readonly kept: Iterable<Kept>
   },
@@ -74,7 +108,7 @@ export function daemonStatus(
     pid: process.pid,
     started_at: seconds(daemon.startedAtMs),
     configuration: daemon.file,
-    store: { path: daemon.storePath, encrypted: false },
+    store: daemon.store,
     sockets: daemon.sockets,
     accounts: [...daemon.kept].map((kept) => accountStatus(kept, nowMs)),
   }
@@ -140,6 +174,7 @@ function conditionOf({ state }: Slot): AccountCondition {
     case 'confirming':
       return 'failing'
     case 'stopped':
+      if (state.failure instanceof StoreLocked) return 'store-locked'
       return state.failure.code === 'sign-in-needed' ? 'sign-in-needed' : 'misconfigured'
   }
 }

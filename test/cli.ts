@@ -142,7 +142,14 @@ void t.test('status', async (t) => {
     pid: daemon.child.pid,
     started_at: Number,
     configuration: home.configFile,
-    store: { path: join(home.path, 'state/xoauthd'), encrypted: false },
+    store: {
+      path: join(home.path, 'state/xoauthd'),
+      encrypted: false,
+      plain_files: 2,
+      locked: false,
+      message: '',
+      hint: '',
+    },
     sockets: [credentials, home.socket],
   })
   t.same(Object.keys(status.accounts[0]!).sort(), [

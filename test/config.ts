@@ -48,6 +48,8 @@ void t.test('the least there can be', async (t) => {
     ],
     http: undefined,
     storePath: '',
+    storeKey: undefined,
+    notifyCommand: undefined,
     log: { level: 'info', audit: true },
     holdsSecret: false,
   } satisfies Config)
@@ -179,15 +181,24 @@ void t.test('keys that there are not', async (t) => {
   ])
 })
 
-void t.test('keys of a later version', async (t) => {
-  await says(t, `[notify]\n[store]\nkey = "x"\n${google}`, [
-    '1: notify is not done by this version yet; remove the table',
-    '3: store.key is not used by this version yet, which does not encrypt; remove it',
+void t.test('keys of a later version', async (t) => {})
+
+void t.test('the key of the store, and who is told', async (t) => {
+  const config = await configOf(
+    `${google}[store]\nkey = { file = "k" }\n[notify]\ncommand = ["tell", "me"]`,
+  )
+  t.same(config.storeKey, { kind: 'file', path: 'k' })
+  t.same(config.notifyCommand, ['tell', 'me'])
+  t.notOk(config.holdsSecret)
+  await says(t, `${google}[store]\nkey = 1\n[notify]\ncommand = []`, [
+    '7: store.key must be a string, or one of { file = "…" }, { env = "…" }, { command = ["…"] }, { credential = "…" }',
+    '9: notify.command is empty; write the program and its arguments, e.g. ["pass", "show", "mail"]',
   ])
 })
 
 void t.test('whether the file itself holds a secret', async (t) => {
   t.notOk((await configOf(google + serviceAccount)).holdsSecret)
+  t.ok((await configOf(`${google}[store]\nkey = "AGE"`)).holdsSecret)
   t.ok((await configOf(google.replace('{ env = "SECRET" }', '"hush"'))).holdsSecret)
   t.ok((await configOf(`${google}[client.unused]\nclient_secret = "hush"`)).holdsSecret)
 })

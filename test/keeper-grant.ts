@@ -1,6 +1,6 @@
 /** What happens to a grant: it dies, is replaced, is forgotten, or cannot be written. */
 import t from 'tap'
-import { SignInNeeded, Unavailable } from '../src/errors.ts'
+import { SignInNeeded, StoreLocked, Unavailable } from '../src/errors.ts'
 import type { Store } from '../src/store.ts'
 import {
   accountOf,
@@ -333,14 +333,67 @@ void t.test('the end writes what could not be written', async (t) => {
   t.match(await place.store.read(user), { stored: { grant: 'g1' } })
 })
 
+void t.test('a reload removes an account whose grant is not on disk', async (t) => {
+  const disk = fragile()
+  const place = await createPlace(t, disk.wrap)
+  await place.store.replace(user, grantOf('g0'))
+  disk.broken = true
+  await place.keeper.adopt(
+    accountsOf([accountOf(user, createSignedIn({ answer: rotating }))]),
+    place.nowMs,
+  )
+  await place.quiet()
+  await place.keeper.adopt(accountsOf([]), place.nowMs)
+  t.same(place.keeper.unsaved(), [user])
+  disk.broken = false
+  place.tick(30_000)
+  await until(() => place.keeper.unsaved().length === 0)
+  t.match(await place.store.read(user), { stored: { grant: 'g1' } })
+})
+
+void t.test('a locked store heals with its key, and keeps what lives', async (t) => {
+  let locked = false
+  const place = await createPlace(t, (store) => ({
+    ...store,
+    read: async (name) => {
+      if (locked) throw new StoreLocked('the store is locked')
+      return store.read(name)
+    },
+  }))
+  await place.store.replace(user, grantOf('g0', { '': tokenOf('kept', startMs) }))
+  const provider = createSignedIn()
+  const account = accountOf(user, provider)
+  locked = true
+  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  await place.quiet()
+  t.match(await place.refusal(account, { waitMs: 60_000 }), { message: 'the store is locked' })
+  place.tick(30_000)
+  t.same(
+    place.lines.filter((line) => line.startsWith('warn')),
+    [],
+    'which is for the daemon to say',
+  )
+  locked = false
+  place.tick(30_000)
+  await until(() => place.slots()[0]?.state.kind === 'live')
+  t.equal(await place.ask(account), 'kept')
+  t.equal(provider.asked.length, 0)
+  locked = true
+  place.nowMs += 45 * 60_000
+  place.tick(0)
+  await place.quiet()
+  t.match(place.slots(), [{ state: { kind: 'stopped' } }])
+  t.equal(await place.ask(account), 'kept')
+})
+
 void t.test('a store that fails while it is locked', async (t) => {
   const disk = fragile()
   let locks = true
   const place = await createPlace(t, (store) => ({
     ...disk.wrap(store),
-    lock: async (...given) => {
+    locked: async (...given) => {
       if (!locks) throw new Unavailable('no lock')
-      return store.lock(...given)
+      return store.locked(...given)
     },
   }))
   await place.store.replace(user, grantOf('g0'))

@@ -128,7 +128,15 @@ void t.test('from one sign-in to the next, through the store', async (t) => {
   await place.keeper.adopt(accountsOf([account]), place.nowMs)
   await place.quiet()
   const status = () => {
-    const daemon = { startedAtMs: startMs, file: 'f', storePath: 's', sockets: [] }
+    const noStore = {
+      path: 's',
+      encrypted: false,
+      plain_files: 0,
+      locked: false,
+      message: '',
+      hint: '',
+    }
+    const daemon = { startedAtMs: startMs, file: 'f', store: noStore, sockets: [] }
     return daemonStatus({ ...daemon, kept: place.keeper.kept() }, place.nowMs)
   }
   t.match(status().accounts[0], {

@@ -112,7 +112,7 @@ void t.test('what editors underline', (t) => {
     `${google}[socket]`,
     `${google}[log]\nlevel = "loud"`,
     `${google}[http]\nport = 1`,
-    `${google}[store]\nkey = "x"`,
+    `${google}[store]\nkey = 1`,
     `${google}[client.corp]\ntenant = 5`,
     serviceAccount.replace('file', 'fiel'),
   ])
@@ -163,7 +163,6 @@ void t.test('the example shows the defaults', async (t) => {
 })
 
 void t.test('the example promises nothing of a later version', async (t) => {
-  for (const word of ['notify']) t.notOk(example.toLowerCase().includes(word), word)
   t.notOk((await configOf(example)).holdsSecret)
 })
 

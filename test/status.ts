@@ -27,8 +27,17 @@ function keptWith(user: string, own: SlotState[], others: SlotState[] = []): Kep
   return kept
 }
 
+const store = {
+  path: '/s',
+  encrypted: true,
+  plain_files: 0,
+  locked: false,
+  message: '',
+  hint: '',
+}
+
 function statusOf(kept: Kept, nowMs = startMs): AccountStatus | undefined {
-  const daemon = { startedAtMs: startMs, file: '/etc/c', storePath: '/s', sockets: ['/run/x'] }
+  const daemon = { startedAtMs: startMs, file: '/etc/c', store, sockets: ['/run/x'] }
   return daemonStatus({ ...daemon, kept: [kept] }, nowMs).accounts[0]
 }
 
@@ -38,7 +47,7 @@ void t.test('the daemon', (t) => {
   const daemon = {
     startedAtMs: startMs + 999,
     file: '/etc/c',
-    storePath: '/s',
+    store,
     sockets: ['/run/x'],
   }
   t.same(daemonStatus({ ...daemon, kept: [] }, startMs), {
@@ -47,7 +56,7 @@ void t.test('the daemon', (t) => {
     pid: process.pid,
     started_at: startMs / 1000,
     configuration: '/etc/c',
-    store: { path: '/s', encrypted: false },
+    store,
     sockets: ['/run/x'],
     accounts: [],
   })

@@ -17,10 +17,12 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Misconfigured } from '../src/errors.ts'
-import { openStore, ownerOf, type Store } from '../src/store.ts'
+import { openStore, type Store } from '../src/store.ts'
+import { ownerOf } from '../src/store-disk.ts'
 import { grantOf, makeTemporary, startMs, tokenOf } from './fixtures/keeper-place.ts'
 
 const user = 'me@example.com'
+const nothing = async () => {}
 const grant = grantOf('g1', { '': tokenOf('t', startMs) })
 
 async function open(t: Test): Promise<{ store: Store; path: string }> {
@@ -45,7 +47,7 @@ void t.test('what is written is read, and private', async (t) => {
   const { store, path } = await open(t)
   t.equal(await store.read(user), undefined)
   const version = await store.write(user, grant, undefined)
-  t.same(await store.read(user), { stored: grant, version })
+  t.same(await store.read(user), { account: user, stored: grant, version })
   t.same((await store.read('ME@example.com'))?.version, version, 'case does not matter')
   t.equal(statSync(path).mode & 0o777, 0o700)
   t.equal(statSync(fileIn(path)).mode & 0o777, 0o600)
@@ -209,7 +211,7 @@ void t.test('a disk that fails', async (t) => {
   await t.rejects(store.replace(user, grant), { code: 'unavailable' })
   await t.rejects(store.forget(user), { code: 'unavailable' })
   await t.rejects(store.write(user, grant, undefined), { code: 'unavailable', message: /ENOENT/ })
-  await t.rejects(store.lock(user, AbortSignal.abort()), { code: 'unavailable' })
+  await t.rejects(store.locked(user, nothing, AbortSignal.abort()), { code: 'unavailable' })
   await t.rejects(store.lockForDaemon(), { code: 'unavailable', message: /could not be read/ })
 })
 
@@ -232,12 +234,21 @@ void t.test('what was kept aside is forgotten as well', async (t) => {
 
 void t.test('locks', async (t) => {
   const { store, path } = await open(t)
-  const release = await store.lock(user, AbortSignal.abort())
-  await t.rejects(store.lock(user, AbortSignal.abort()), { code: 'unavailable' })
-  await (
-    await store.lock('other@example.com', AbortSignal.abort())
-  )()
-  await release()
+  const at = AbortSignal.abort()
+  const done = await store.locked(
+    user,
+    async () => {
+      await t.rejects(store.locked(user, nothing, at), { code: 'unavailable' })
+      return store.locked('other@example.com', () => Promise.resolve('done'), at)
+    },
+    at,
+  )
+  t.equal(done, 'done')
+  await t.rejects(
+    store.locked(user, () => Promise.reject(new Error('x')), at),
+    { message: 'x' },
+  )
+  await store.locked(user, nothing, at)
   const daemon = await store.lockForDaemon()
   await t.rejects(store.lockForDaemon(), {
     code: 'unavailable',

@@ -61,7 +61,7 @@ async function add(address: string | undefined, flags: Flags): Promise<void> {
         !(given['client'] !== undefined && Object.hasOwn(clientEntries, key))
       )
         asked[key] = await askFor(key, schema, dialogue)
-    const file = await configFileFor(flags.config, process.env)
+    const file = configFileFor(flags.config, process.env)
     await appendAccount(file, { user, provider, ...asked, ...given }, process.env)
     say(`Added ${user} to ${file}.`)
     const reloaded = await control(flags, 'RELOAD').then(

@@ -2,12 +2,14 @@
  * What the commands stand on: the configuration, the store's surroundings, and where the daemon listens.
  */
 import { dirname } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { XoauthdError, ask, socketPaths } from '../client.ts'
 import type { Common } from '../command-line.ts'
 import { readConfig } from '../config-file.ts'
 import type { SignInContext } from '../login.ts'
 import { createCommandRunner } from '../run-command.ts'
 import { createSecretReader } from '../secret.ts'
+import { createStoreKey, keySourceOf } from '../store-key.ts'
 import { createTransport } from '../transport.ts'
 import { version } from '../version.ts'
 
@@ -24,7 +26,19 @@ export async function signInContext(options: Common): Promise<SignInContext> {
     config,
     surroundings: { transport: createTransport(version), readSecret, runCommand },
     sockets: options.socket === undefined ? [...control, ...socketPaths(env)] : [options.socket],
+    storeKey: createStoreKey(() => keySourceOf(config, env)),
   }
+}
+
+/**
+ * Reads a file of secret keys that an option names.
+ *
+ * @param path `-` for stdin
+ * @rejects Misconfigured when others can read it
+ */
+export async function readKeyFile(path: string): Promise<string> {
+  if (path === '-') return text(process.stdin)
+  return createSecretReader(process.cwd(), env)({ kind: 'file', path })
 }
 
 /** The configuration's control socket comes before the usual places, when it can be read. */

@@ -4,14 +4,18 @@ import { defineAdd } from './add.ts'
 import { defineAsk } from './ask.ts'
 import { defineCompletion } from './completion.ts'
 import { defineInstallService } from './install-service.ts'
+import { defineMove } from './move.ts'
 import { defineServe } from './serve.ts'
 import { defineSignIn } from './sign-in.ts'
+import { defineStore } from './store.ts'
 
 export function defineCommands({ define, words }: CommandLine): void {
   defineServe(define)
   defineAdd(define)
   defineSignIn(define)
   defineAsk(define)
+  defineStore(define)
+  defineMove(define)
   defineInstallService(define)
   defineCompletion(define, words)
 }

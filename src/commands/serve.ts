@@ -44,11 +44,15 @@ async function serve(options: Common): Promise<void> {
   const stop = (signal: string): void => {
     if (asked.stop) {
       log.warn('stopping at once', { signal })
+      const lost = started.daemon?.unsaved() ?? []
+      if (lost.length > 0) log.error('grants given up', { accounts: lost.join(' ') })
       leave(1)
     }
     asked.stop = true
     log.info('stopping', { signal })
     const late = () => {
+      // Nothing that is running keeps it then, but the disk: see `Daemon.stop`.
+      if (started.daemon && started.daemon.unsaved().length > 0) return
       log.error('stop took too long', { seconds: stopMs / 1000 })
       leave(1)
     }

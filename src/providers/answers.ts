@@ -3,8 +3,9 @@
  * `failure-classes.ts`.
  */
 import { Misconfigured, Unavailable } from '../errors.ts'
+import { parseObject, type JsonObject } from '../json.ts'
 import type { Seen } from '../transport.ts'
-import { failureFrom, judge, parseObject, textOf, type Asked } from './failure-classes.ts'
+import { failureFrom, judge, textOf, type Asked } from './failure-classes.ts'
 import type { Token } from './provider.ts'
 import { shorten } from './redaction.ts'
 
@@ -66,7 +67,7 @@ export function readTokenAnswer(seen: Seen, asked: Asked): TokenAnswer {
  *
  * @throws Failure of the class that the answer stands for
  */
-export function readJsonAnswer(seen: Seen, asked: Asked): Record<string, unknown> {
+export function readJsonAnswer(seen: Seen, asked: Asked): JsonObject {
   const judged = judge(seen, asked)
   if (judged) throw failureFrom(judged)
   return (seen.kind === 'answer' ? parseObject(seen.body) : undefined) ?? {}
@@ -78,7 +79,7 @@ export function readJsonAnswer(seen: Seen, asked: Asked): Record<string, unknown
  *
  * @returns an empty object when there is no such token, or it cannot be read
  */
-export function readIdToken(idToken: string | undefined): Record<string, unknown> {
+export function readIdToken(idToken: string | undefined): JsonObject {
   const payload = idToken?.split('.')[1]
   if (payload === undefined) return {}
   return parseObject(Buffer.from(payload, 'base64url').toString('utf8')) ?? {}

@@ -6,9 +6,10 @@
  * the one that it answers with, for it knows who signs in there.
  */
 import { Misconfigured, Unavailable, UnknownAccount } from '../errors.ts'
+import { parseObject } from '../json.ts'
 import { endpoint, optional, secret, text } from '../schema.ts'
 import type { Seen } from '../transport.ts'
-import { failureFrom, parseObject, readRetryAfter, unreached } from './failure-classes.ts'
+import { failureFrom, readRetryAfter, unreached } from './failure-classes.ts'
 import { readPlainToken } from './plain-token.ts'
 import { anyMailService, providerKind, type Problem, type Token } from './provider.ts'
 import { quote, redact } from './redaction.ts'

@@ -14,6 +14,7 @@ import {
   oneLine,
   type Trouble,
 } from '../errors.ts'
+import { parseObject } from '../json.ts'
 import type { Seen } from '../transport.ts'
 import { explain, type Said, type Sent } from './explain.ts'
 import { quote, redact, shorten } from './redaction.ts'
@@ -235,18 +236,6 @@ export function readRetryAfter(header: string | undefined, nowMs: number): numbe
 function skewOf(date: string | undefined, nowMs: number): number {
   const theirsMs = date === undefined ? NaN : Date.parse(date)
   return Number.isFinite(theirsMs) ? nowMs - theirsMs : 0
-}
-
-/** @returns undefined for what is no JSON object */
-export function parseObject(body: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(body)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined
-  } catch {
-    return undefined
-  }
 }
 
 export function textOf(value: unknown): string | undefined {

@@ -141,6 +141,8 @@ export const google = providerKind({
         )
       },
 
+      grantFromRefreshToken: (refreshToken) => Promise.resolve(refreshToken),
+
       async revoke(grant, signal) {
         const client = {
           id: settings.client_id,

@@ -7,6 +7,7 @@
  * and its own retries (3 of a 5xx, in 2 s) never come on top of the keeper's.
  */
 import type { auth as googleAuth } from 'googleapis/build/src/apis/gmail/index.js'
+import { parseObject } from '../json.ts'
 import type { Scopes } from './provider.ts'
 import type { Seen, Transport } from '../transport.ts'
 import { readTokenAnswer, type TokenAnswer } from './answers.ts'
@@ -67,7 +68,7 @@ export async function askGoogle(
     )
     const text = seen.kind === 'answer' ? seen.body : ''
     // The library gets an answer that it accepts; ours is read from `seen`.
-    return Object.assign(new Response(text), { config, data: objectOf(text) as never })
+    return Object.assign(new Response(text), { config, data: (parseObject(text) ?? {}) as never })
   }
   try {
     await call({ transporterOptions: { adapter, validateStatus: () => true } })
@@ -87,13 +88,4 @@ export async function loadGoogleAuth(): Promise<typeof googleAuth> {
   const auth = library.auth ?? library.default?.auth
   if (!auth) throw new Error("Google's library has no auth")
   return auth
-}
-
-function objectOf(text: string): object {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? value : {}
-  } catch {
-    return {}
-  }
 }

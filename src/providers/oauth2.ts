@@ -201,6 +201,8 @@ export function createOAuth2(
       )
     },
 
+    grantFromRefreshToken: (refreshToken) => Promise.resolve(refreshToken),
+
     async revoke(grant, signal) {
       const at = await endpoints(Date.now(), signal, true)
       const { revocation } = at

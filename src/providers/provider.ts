@@ -135,6 +135,8 @@ export interface Provider {
   signIn?(ui: SignInUi, signal: AbortSignal, before?: Grant): Promise<SignedIn>
   /** The same without a browser on this machine, by {@link SignInUi.device}. */
   signInByDevice?(ui: SignInUi, signal: AbortSignal, before?: Grant): Promise<SignedIn>
+  /** Makes a grant of a refresh token that another program had; it has not been tried then. */
+  grantFromRefreshToken?(refreshToken: string, signal: AbortSignal): Promise<Grant>
   /** Ends the grant at the provider (RFC 7009). */
   revoke?(grant: Grant, signal: AbortSignal): Promise<void>
 }

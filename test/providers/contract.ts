@@ -15,7 +15,7 @@ import { createAuthority, type Certificate } from '../fixtures/certificates.ts'
 import { everythingOf, leaksIn } from '../fixtures/leaks.ts'
 import { rows, type Row } from '../fixtures/provider-faults.ts'
 import { failureOf, problemsOf, providerOf, smtpOf } from '../fixtures/provider-of.ts'
-import { subjects, type Subject } from '../fixtures/provider-subjects.ts'
+import { speakOtherwise, subjects, type Subject } from '../fixtures/provider-subjects.ts'
 import { useRealNames } from '../fixtures/real-names.ts'
 
 /** One provider before one server. */
@@ -30,9 +30,6 @@ interface Held {
   /** Lets another port answer for its names. */
   pointTo(port: number): void
 }
-
-/** Kinds without a token endpoint: what they make of trouble is in test files of their own names. */
-const speakOtherwise = ['auth-server', 'command']
 
 const authority = await createAuthority(t.testdir())
 

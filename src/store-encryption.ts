@@ -1,0 +1,56 @@
+/**
+ * Whether a store is encrypted, and for whom: the file `recipient` in its folder.
+ *
+ * A recipient is public, so whoever signs in can write a file that the daemon alone can read.
+ */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { encryptTo, readRecipients } from './age.ts'
+import { isAgeFile } from './age-file.ts'
+import { readPrivate, removeFiles, replaceFile } from './store-disk.ts'
+
+const fileOf = (store: string) => join(store, 'recipient')
+
+/** @returns none when what is written is not encrypted */
+export async function recipientsOf(store: string): Promise<readonly string[]> {
+  const text = await readPrivate(fileOf(store))
+  return text === undefined ? [] : readRecipients(text.toString('utf8'), fileOf(store))
+}
+
+/** From now on what is written is encrypted for these; with none, nothing is. */
+export async function setRecipients(store: string, recipients: readonly string[]): Promise<void> {
+  if (recipients.length === 0) await removeFiles(store, [fileOf(store)])
+  else await replaceFile(store, fileOf(store), `${recipients.join('\n')}\n`)
+}
+
+/** @returns what goes on disk for a content, by the recipients that there are now */
+export async function seal(
+  store: string,
+  content: string | Uint8Array,
+): Promise<string | Uint8Array> {
+  const recipients = await recipientsOf(store)
+  return recipients.length === 0 ? content : encryptTo(recipients, content)
+}
+
+/** @returns the files of a store that hold a sign-in, also those that were kept aside */
+export async function filesOf(store: string): Promise<readonly string[]> {
+  const names = await readdir(store)
+  return names.filter((name) => /\.json(?:\.broken(?:\.\d+)?)?$/.test(name)).sort()
+}
+
+/** How much of a store is encrypted. */
+export interface Encryption {
+  /** What is written from now on is. */
+  readonly encrypted: boolean
+  /** How many files are not. */
+  readonly plainFiles: number
+}
+
+/** @rejects Failure when the store cannot be read */
+export async function encryptionOf(store: string): Promise<Encryption> {
+  const { length } = await recipientsOf(store)
+  const files = await filesOf(store)
+  const kept = await Promise.all(files.map((name) => readPrivate(join(store, name))))
+  const plain = kept.filter((bytes) => bytes && !isAgeFile(bytes))
+  return { encrypted: length > 0, plainFiles: plain.length }
+}

@@ -9,19 +9,22 @@ import { dirname } from 'node:path'
 import { createAccounts, type Accounts } from './accounts.ts'
 import { inheritedSockets } from './activation.ts'
 import { createAlarm } from './alarm.ts'
+import type { SocketService } from './answer.ts'
 import { createAudit } from './audit.ts'
 import { ConfigError } from './config-error.ts'
 import { readConfig } from './config-file.ts'
 import type { Config } from './config.ts'
+import { createConnections } from './connections.ts'
 import { createCredentials, createScope } from './credentials.ts'
+import { clientLimit } from './descriptors.ts'
 import { Misconfigured, UnknownAccount, asFailure, type Failure } from './errors.ts'
 import { createKeeper, type Keeper } from './keeper.ts'
 import type { Log } from './log.ts'
-import { describeFailure, type ControlRequest } from './protocol.ts'
+import type { ControlRequest } from './protocol.ts'
 import { createSecretReader } from './secret.ts'
 import type { SocketConfig } from './socket-config.ts'
 import { defaultSocketPath } from './socket-path.ts'
-import { checkInherited, openSocket, type SocketListener, type SocketService } from './socket.ts'
+import { checkInherited, openSocket, type SocketListener } from './socket.ts'
 import { daemonStatus } from './status.ts'
 import { openStore } from './store.ts'
 import { createTransport } from './transport.ts'
@@ -61,6 +64,7 @@ export async function startDaemon(
   const audit = createAudit((text) => log.line(text), config.log.audit)
   const credentials = createCredentials(() => accounts, keeper)
   const inherited = inheritedSockets(env)
+  const connections = createConnections({ most: clientLimit(), log })
   const sockets = new Map<string, Opened>()
   const closings = new Set<Promise<void>>()
   let turn: Promise<void> = Promise.resolve()
@@ -75,7 +79,7 @@ export async function startDaemon(
     if (socket.path === defaultSocketPath(env))
       await mkdir(dirname(socket.path), { mode: 0o700 }).catch(() => undefined)
     const service = { credentials, audit, log, now: Date.now, ...rightsOf(socket) }
-    const listener = await openSocket(socket, service, inherited.get(socket.path))
+    const listener = await openSocket(socket, service, connections, inherited.get(socket.path))
     const opened = { config: socket, service, listener }
     sockets.set(socket.path, opened)
     return opened
@@ -97,11 +101,11 @@ export async function startDaemon(
     return { scope: createScope(socket), control: socket.control ? control : undefined }
   }
 
-  async function control(request: ControlRequest): Promise<string> {
+  async function control(request: ControlRequest): Promise<object> {
     try {
-      return `${JSON.stringify(await obey(request))}\n`
+      return await obey(request)
     } catch (error) {
-      return `${JSON.stringify(describeFailure(failureOf(error)))}\n`
+      throw failureOf(error)
     }
   }
 

@@ -1,28 +1,15 @@
 /**
- * The UNIX listener of the line protocol.
+ * The UNIX listener of the line protocol: its name, who may open it, its start and its end.
  *
  * Promises: the socket appears under its name only with its final mode and group; a live daemon's is
- * never taken; a newline or a half-close ends a request; one answer, then the connection is closed; a
- * client that stalls is cut after {@link usualStallMs} and holds up nobody; on a plain format a failure
- * writes zero bytes. A warm answer makes no function of its own on its way: that took longer than the
- * rest of it.
+ * never taken; one that systemd opened lets in nobody that the configuration does not.
  */
 import { stat } from 'node:fs/promises'
-import { createServer, type Server, type Socket } from 'node:net'
-import type { Audit } from './audit.ts'
+import { createServer, type Server } from 'node:net'
+import { answerLine, type SocketService } from './answer.ts'
 import { bindSocket, cannotOpen } from './bind.ts'
-import type { Credentials, Scope } from './credentials.ts'
-import { Misconfigured, asFailure } from './errors.ts'
-import type { Log } from './log.ts'
-import {
-  failureReply,
-  parseRequest,
-  replies,
-  requestMaxBytes,
-  type ControlRequest,
-  type Credential,
-  type CredentialRequest,
-} from './protocol.ts'
+import type { Connections } from './connections.ts'
+import { Misconfigured } from './errors.ts'
 import type { SocketConfig } from './socket-config.ts'
 
 export interface SocketListener {
@@ -33,69 +20,50 @@ export interface SocketListener {
   drain(): Promise<void>
 }
 
-export interface SocketService {
-  readonly credentials: Credentials
-  readonly scope: Scope
-  readonly audit: Audit
-  readonly log: Log
-  readonly now: () => number
-  /** Answers a control request in JSON; undefined on a socket that has none. */
-  readonly control: ((request: ControlRequest) => Promise<string>) | undefined
-}
-
-const usualStallMs = 10_000
 /** What a closing daemon gives its open requests. */
 const closeMs = 5_000
 /** Listening again sets systemd's backlog anew; the kernel caps it at net.core.somaxconn. */
 const inheritedBacklog = 65_535
-/**
- * Four times the backlog that the kernel allows today, and all the same a bound on the memory and the
- * descriptors that the clients of one socket can take; who comes beyond it is hung up on.
- */
-const maxConnections = 16_384
 
 /**
  * Opens one socket.
  *
+ * @param connections where its clients join those of the others
  * @param inherited the descriptor on which systemd listens already, if it does
- * @param stallMs how long a client may take to ask, and then to read its answer
  * @rejects Misconfigured when it cannot be opened; Unavailable when another daemon has it
  */
 export async function openSocket(
   config: SocketConfig,
   service: SocketService,
-  inherited: number | undefined,
-  stallMs = usualStallMs,
+  connections: Connections,
+  inherited?: number,
 ): Promise<SocketListener> {
-  const open = createPlaces()
-  const listener = { path: config.path, service, stallMs, open }
-  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, listener))
-  server.maxConnections = maxConnections
+  const { path } = config
+  const clients = connections.clientsOf((line) => answerLine(line, path, service))
+  const server = createServer({ allowHalfOpen: true }, clients.take)
   let takeAway: () => Promise<void> = async () => {}
   if (inherited === undefined) takeAway = await bindSocket(server, config)
   else {
     await checkInherited(config)
-    await listenOn(server, inherited, config.path)
+    await listenOn(server, inherited, path)
   }
   server.on('error', (error) => {
-    service.log.error('socket', { socket: config.path, reason: error.message })
+    service.log.error('socket', { socket: path, reason: error.message })
   })
   let closed: Promise<void> | undefined
   return {
-    path: config.path,
+    path,
     async leave() {
       try {
         await takeAway()
       } finally {
         closed = new Promise((resolve) => server.close(() => resolve()))
         // Those that have not asked anything yet are not waited for.
-        for (const socket of open.taken()) if (socket.bytesRead === 0) socket.destroy()
+        clients.cutSilent()
       }
     },
     async drain() {
-      const deadline = setTimeout(() => {
-        for (const socket of open.taken()) socket.destroy()
-      }, closeMs)
+      const deadline = setTimeout(clients.cutAll, closeMs)
       await closed
       clearTimeout(deadline)
     },
@@ -105,17 +73,21 @@ export async function openSocket(
 /**
  * The mode of an inherited socket is systemd's, but who it lets in is ours to know.
  *
- * @rejects Misconfigured when it is open to more than the configuration says
+ * @rejects Misconfigured when it is open to more, or to others, than the configuration says
  */
-export async function checkInherited({ path, mode }: SocketConfig): Promise<void> {
+export async function checkInherited({ path, mode, gid, uid }: SocketConfig): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     throw cannotOpen(path, error, 'restart its .socket unit')
   })
-  if ((found.mode & 0o777 & ~mode) !== 0)
-    throw new Misconfigured(
-      `the socket ${path} of systemd has the mode ${octal(found.mode)}, and its [[socket]] says ${octal(mode)}`,
-      { hint: `write SocketMode=${octal(mode)} in the .socket unit` },
+  const differs = (what: string, is: number | string, wanted: number | string, key: string) =>
+    new Misconfigured(
+      `the socket ${path} of systemd has the ${what} ${is}, and its [[socket]] says ${wanted}`,
+      { hint: `write ${key}=${wanted} in the .socket unit` },
     )
+  if ((found.mode & 0o777 & ~mode) !== 0)
+    throw differs('mode', octal(found.mode), octal(mode), 'SocketMode')
+  if (gid !== undefined && found.gid !== gid) throw differs('group', found.gid, gid, 'SocketGroup')
+  if (uid !== undefined && found.uid !== uid) throw differs('owner', found.uid, uid, 'SocketUser')
 }
 
 function octal(mode: number): string {
@@ -132,168 +104,4 @@ async function listenOn(server: Server, fd: number, path: string): Promise<void>
   }).catch((error: unknown) => {
     throw cannotOpen(path, error, 'restart its .socket unit')
   })
-}
-
-/** What the connections of a socket have in common. */
-interface Listener {
-  readonly path: string
-  readonly service: SocketService
-  readonly stallMs: number
-  readonly open: Places
-}
-
-/** One connection: one request, one answer. */
-interface Connection {
-  readonly socket: Socket
-  readonly listener: Listener
-  received: Buffer | undefined
-  answered: boolean
-  stalled: NodeJS.Timeout
-}
-
-function serve(socket: Socket, listener: Listener): void {
-  const connection: Connection = {
-    socket,
-    listener,
-    received: undefined,
-    answered: false,
-    stalled: setTimeout(cut, listener.stallMs, socket),
-  }
-  const place = listener.open.take(socket)
-  socket.on('error', () => undefined) // A client that has gone is no error.
-  socket.on('close', () => {
-    clearTimeout(connection.stalled)
-    listener.open.leave(place)
-  })
-  socket.on('data', (chunk: Buffer) => receive(connection, chunk))
-  socket.on('end', () => receiveEnd(connection))
-}
-
-function cut(socket: Socket): void {
-  socket.destroy()
-}
-
-function receive(connection: Connection, chunk: Buffer): void {
-  const { received, answered } = connection
-  if (answered) return
-  const all = received === undefined ? chunk : Buffer.concat([received, chunk])
-  const newline = all.indexOf(10)
-  if (newline >= 0) reply(connection, all.toString('utf8', 0, newline))
-  else if (all.length > requestMaxBytes + 1) reply(connection, all.toString('utf8'))
-  else connection.received = all
-}
-
-function receiveEnd(connection: Connection): void {
-  const { socket, received, answered } = connection
-  if (answered) return
-  // Somebody only looked whether we are here.
-  if (received === undefined) socket.end()
-  else reply(connection, received.toString('utf8'))
-}
-
-function reply(connection: Connection, line: string): void {
-  const { socket, listener } = connection
-  connection.answered = true
-  connection.received = undefined
-  const text = answer(line, listener.path, listener.service)
-  if (typeof text === 'string') {
-    socket.end(text)
-    return
-  }
-  clearTimeout(connection.stalled)
-  void text.then((fetched) => {
-    // Its timer would never be cleared.
-    if (socket.destroyed) return
-    connection.stalled = setTimeout(cut, listener.stallMs, socket)
-    socket.end(fetched)
-  })
-}
-
-/** @returns the reply; a promise of it, which is never rejected, when a token has to be fetched first */
-function answer(line: string, path: string, service: SocketService): string | Promise<string> {
-  const request = parseRequest(line)
-  switch (request.kind) {
-    case 'credential':
-      return answerCredential(request, path, service)
-    case 'malformed':
-      service.audit.answered(path, '-', '-', request.failure.code, 0, request.failure.message)
-      return failureReply(request.failure, request)
-    case 'status':
-    case 'refresh':
-    case 'reload':
-      if (service.control) return service.control(request)
-      service.audit.answered(path, request.kind, '-', 'not-allowed', 0, 'not a control socket')
-      return ''
-  }
-}
-
-function answerCredential(
-  request: CredentialRequest,
-  path: string,
-  service: SocketService,
-): string | Promise<string> {
-  const asked = { request, path, service, atMs: service.now() }
-  try {
-    const credential = service.credentials.get(request, service.scope, asked.atMs)
-    if (!(credential instanceof Promise)) return given(credential, asked, 0)
-    return credential.then(
-      (ready) => given(ready, asked, service.now() - asked.atMs),
-      (error: unknown) => failed(error, asked, service.now() - asked.atMs),
-    )
-  } catch (error) {
-    return failed(error, asked, 0)
-  }
-}
-
-/** A request on its way to its answer. */
-interface Asked {
-  readonly request: CredentialRequest
-  readonly path: string
-  readonly service: SocketService
-  readonly atMs: number
-}
-
-function given(credential: Credential, asked: Asked, waitMs: number): string {
-  const { request, path, service, atMs } = asked
-  service.audit.answered(path, request.service, request.mailbox, 'ok', waitMs)
-  return replies[request.format](credential, atMs + waitMs)
-}
-
-function failed(error: unknown, asked: Asked, waitMs: number): string {
-  const { request, path, service } = asked
-  const failure = asFailure(error)
-  if (failure !== error) service.log.error('bug', { stack: stackOf(error) })
-  const { service: name, mailbox } = request
-  service.audit.answered(path, name, mailbox, failure.code, waitMs, failure.message)
-  return failureReply(failure, request)
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
-}
-
-/** The sockets that are open, each in a place that it leaves to the next. */
-interface Places {
-  /** @returns the number of the place */
-  take(socket: Socket): number
-  leave(place: number): void
-  taken(): Socket[]
-}
-
-/** A Set would do, but its tables, ever made anew, cost a warm answer a fifth of its time. */
-function createPlaces(): Places {
-  const places: (Socket | undefined)[] = []
-  const free: number[] = []
-  return {
-    take(socket) {
-      const place = free.pop() ?? places.length
-      places[place] = socket
-      return place
-    },
-    leave(place) {
-      places[place] = undefined
-      free.push(place)
-    },
-    taken: () => places.filter((socket) => socket !== undefined),
-  }
 }

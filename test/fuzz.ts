@@ -67,14 +67,14 @@ function checkLine(line: string): void {
 
 for (const seed of seeds) {
   void t.test(`${lineCount / seeds.length} lines, FUZZ_SEED=${seed}`, (t) => {
-    const numRuns = lineCount / seeds.length
+    const numRuns = Math.ceil(lineCount / seeds.length)
     fc.assert(fc.property(lines, checkLine), { seed, numRuns })
     t.pass('each is a request or malformed, and no failure is told that was not asked for')
     t.end()
   })
 
   void t.test(`what is written is read, FUZZ_SEED=${seed}`, (t) => {
-    const numRuns = lineCount / seeds.length / 10
+    const numRuns = Math.ceil(lineCount / seeds.length / 10)
     fc.assert(
       fc.property(wellFormed, ({ line, request }) => {
         const read = parseRequest(line)
@@ -141,8 +141,9 @@ void t.test('the socket of a daemon', async (t) => {
       if (request.kind !== 'credential') return
       const { service, mailbox, minMs, refused, waitMs } = request
       const plain = minMs === undefined && !refused && waitMs > 0
+      // A `refused` of another client may have had it wait for a refresh, for longer than it would.
       if (service === 'smtp' && mailbox.toLowerCase() === me && plain)
-        throw new Error('a good request was not answered')
+        credentialIn(await send(path, `SMTP,explain,wait=60 ${me}`))
       return
     }
     if (request.kind !== 'credential' || request.mailbox.toLowerCase() !== me)
@@ -152,7 +153,7 @@ void t.test('the socket of a daemon', async (t) => {
 
   for (const seed of seeds) {
     const atOnce = 20
-    const numRuns = messageCount / seeds.length / atOnce
+    const numRuns = Math.ceil(messageCount / seeds.length / atOnce)
     const several = fc.array(messages, { minLength: atOnce, maxLength: atOnce })
     await fc.assert(
       fc.asyncProperty(several, async (all) => {

@@ -69,6 +69,7 @@ try {
 const about = {
   client: `${client.language}, ${core.client.length > 0 ? 'on a core of its own' : 'on any core'}`,
   daemon: 'bin/xoauthd.js over dist/, audit on, stderr to /dev/null',
+  bare: 'the same bytes, half-open handling and V8 flags',
   figures: `medians of ${rounds} rounds in turns; Node ${process.version}`,
 }
 console.log(options.json ? toJson(rows, about) : toTable(rows, about))

@@ -92,16 +92,13 @@ export async function simulate(options: Simulation): Promise<Figures> {
     }
   }
 
-  async function quiet(): Promise<void> {
-    do await turn()
-    while (
-      [...keeper.kept()].some(({ slots }) =>
-        [...slots.own()].some(({ attempt }) => attempt !== undefined),
-      )
-    )
-  }
-
   await keeper.adopt(accountsOf(list.map(({ account }) => account)), nowMs)
+  // They are the same to the end.
+  const slots = [...keeper.kept()].flatMap((kept) => [...kept.slots.own()])
+  const quiet = async (): Promise<void> => {
+    do await turn()
+    while (slots.some(({ attempt }) => attempt !== undefined))
+  }
   await quiet()
   const endMs = startMs + days * dayMs
   const askEveryMs = dayMs / (asksADay * size)

@@ -88,7 +88,11 @@ void t.test('crowds', async (t) => {
       await servesOthers(t, who)
       if (behave.length === 0) t.equal(crowd.gone.length, gone, 'and all of them are still there')
       const grownMb = residentMb(daemon.child.pid) - beforeMb
-      t.ok(grownMb < slackMb + size * connectionMb, `${size} of them take ${grownMb.toFixed(0)} MB`)
+      // What the first and largest crowd took is not given back at once.
+      t.ok(
+        grownMb < slackMb + crowdSize * connectionMb,
+        `${size} of them take ${grownMb.toFixed(0)} MB`,
+      )
       await crowd.disperse()
     })
   await t.test('nothing is left of them', async (t) => {

@@ -123,6 +123,14 @@ export async function measureMailboxes(count: number): Promise<number> {
   return Number(stdout)
 }
 
+/** @returns requests in flight at most, and accounts that were asked for twice */
+export async function measureDue(count: number): Promise<{ most: number; twice: number }> {
+  const program = fileURLToPath(new URL('crowded-keeper.ts', import.meta.url))
+  const args = ['--import', 'tsx', program, String(count)]
+  const { stdout } = await promisify(execFile)(process.execPath, args)
+  return JSON.parse(stdout) as { most: number; twice: number }
+}
+
 export function median(values: readonly number[]): number {
   const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? NaN

@@ -13,9 +13,8 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  minify: true,
-  // Names stay readable in a stack trace.
-  keepNames: true,
+  minifyWhitespace: true,
+  minifySyntax: true,
   // An uncaught exception prints its line.
   lineLimit: 120,
   legalComments: 'eof',

@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto'
 import { link, lstat, open, rename, rm, unlink } from 'node:fs/promises'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
-import { Unavailable } from './errors.ts'
+import { Misconfigured, Unavailable } from './errors.ts'
 
 /** How long a process may take to replace something stale; it takes milliseconds. */
 const takeOverTimeoutS = 10
@@ -81,11 +81,23 @@ async function takeOver(listening: string, path: string): Promise<boolean> {
   try {
     await lockDescriptor(folder.fd)
     if ((await probe(path)) !== 'stale') return false
+    await refuseForeign(path)
     await rename(listening, path)
     return true
   } finally {
     await folder.close()
   }
+}
+
+/**
+ * A file or folder that came by since somebody looked refuses a connect as a stale socket does.
+ *
+ * @throws Misconfigured for what is neither a socket nor a link that leads nowhere
+ */
+async function refuseForeign(path: string): Promise<void> {
+  const there = await lstat(path)
+  if (!there.isSocket() && !there.isSymbolicLink())
+    throw new Misconfigured(`${basename(path)} is not a socket`, { hint: 'move it away' })
 }
 
 /** Node has no flock(2); the program of that name locks what it inherits, and we keep it open. */

@@ -19,7 +19,7 @@ import { createKeeper, type Keeper } from './keeper.ts'
 import { createListeners } from './listeners.ts'
 import type { Log } from './log.ts'
 import { createNotifier } from './notifier.ts'
-import { describeFailure, type ControlRequest } from './protocol.ts'
+import type { ControlRequest } from './protocol.ts'
 import { createCommandRunner } from './run-command.ts'
 import { createSecretReader, type ReadSecret } from './secret.ts'
 import { daemonStatus, storeStatus } from './status.ts'
@@ -92,11 +92,11 @@ export async function startDaemon(
     return createAccounts(from, { transport, readSecret: readerOf(from), runCommand })
   }
 
-  async function control(request: ControlRequest): Promise<string> {
+  async function control(request: ControlRequest): Promise<object> {
     try {
-      return `${JSON.stringify(await obey(request))}\n`
+      return await obey(request)
     } catch (error) {
-      return `${JSON.stringify(describeFailure(failureOf(error)))}\n`
+      throw failureOf(error)
     }
   }
 

@@ -8,8 +8,11 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Accounts } from './accounts.ts'
 import { inheritedSockets } from './activation.ts'
+import type { SocketService } from './answer.ts'
 import type { Audit } from './audit.ts'
+import { createConnections } from './connections.ts'
 import { createScope, type Credentials } from './credentials.ts'
+import { clientLimit } from './descriptors.ts'
 import { Misconfigured } from './errors.ts'
 import type { HttpConfig } from './http-config.ts'
 import { canKeep, openHttp, prepareHttp, type HttpListener, type PreparedHttp } from './http.ts'
@@ -18,7 +21,7 @@ import type { ControlRequest } from './protocol.ts'
 import type { ReadSecret } from './secret.ts'
 import type { SocketConfig } from './socket-config.ts'
 import { defaultSocketPath } from './socket-path.ts'
-import { openSocket, type SocketService } from './socket.ts'
+import { openSocket } from './socket.ts'
 import { openSocketmap, type SocketmapService } from './socketmap.ts'
 import { checkInherited, type SocketListener } from './unix-listener.ts'
 
@@ -49,7 +52,7 @@ export interface ListenersOptions {
   readonly audit: Audit
   readonly log: Log
   readonly now: () => number
-  readonly control: (request: ControlRequest) => Promise<string>
+  readonly control: (request: ControlRequest) => Promise<object>
 }
 
 type Service = SocketService & SocketmapService
@@ -70,6 +73,7 @@ interface OpenedHttp {
 export function createListeners(options: ListenersOptions, env: NodeJS.ProcessEnv): Listeners {
   const { log } = options
   const inherited = inheritedSockets(env)
+  const connections = createConnections({ most: clientLimit(), log })
   const sockets = new Map<string, Opened>()
   let http: OpenedHttp | undefined
   const closings = new Set<Promise<void>>()
@@ -82,7 +86,7 @@ export function createListeners(options: ListenersOptions, env: NodeJS.ProcessEn
     const fd = inherited.get(config.path)
     const listener =
       config.protocol === 'line'
-        ? await openSocket(config, service, fd)
+        ? await openSocket(config, service, connections, fd)
         : await openSocketmap(config, service, fd)
     const opened = { config, service, listener }
     sockets.set(config.path, opened)

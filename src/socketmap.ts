@@ -17,7 +17,7 @@ import type { Credentials, Scope } from './credentials.ts'
 import { NotAllowed, asFailure } from './errors.ts'
 import type { Log } from './log.ts'
 import { readNetstring, writeNetstring } from './netstring.ts'
-import { createPlaces, listenAt, type SocketListener } from './unix-listener.ts'
+import { listenAt, type SocketListener } from './unix-listener.ts'
 
 export interface SocketmapService {
   readonly accounts: () => Accounts
@@ -34,6 +34,8 @@ export interface SocketmapService {
 
 /** Longer than any key that can be an address or a host, with the name before it. */
 const requestMaxBytes = 1024
+/** Postfix has at most a hundred processes that ask (default_process_limit), and proxymap asks for all. */
+const maxConnections = 1024
 /** Mail waits with postfix, whose own patience is 100 s. */
 const waitMs = 5_000
 /** How long a request may take to come in whole, and an answer to be read. */
@@ -54,18 +56,23 @@ export async function openSocketmap(
   inherited: number | undefined,
   stallMs = usualStallMs,
 ): Promise<SocketListener> {
-  const open = createPlaces()
+  const open = new Set<Socket>()
   const conversations = new Set<Conversation>()
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    const place = open.take(socket)
+    open.add(socket)
     const conversation = converse(socket, stallMs, (text) => answer(text, config.path, service))
     conversations.add(conversation)
     socket.on('close', () => {
-      open.leave(place)
+      open.delete(socket)
       conversations.delete(conversation)
     })
   })
-  const listener = await listenAt(config, server, inherited, open, service.log)
+  server.maxConnections = maxConnections
+  const clients = {
+    cutSilent: () => open.forEach((socket) => socket.bytesRead === 0 && socket.destroy()),
+    cutAll: () => open.forEach((socket) => socket.destroy()),
+  }
+  const listener = await listenAt(config, server, inherited, clients, service.log)
   return {
     ...listener,
     async drain() {

@@ -3,10 +3,11 @@
  * opened, and later leaves and drains.
  *
  * Promises that the socket appears under its name only with its final mode and group, that a live
- * daemon's is never taken, and that only so many clients hold a place at a time.
+ * daemon's is never taken, and that one which systemd opened lets in nobody that the configuration does
+ * not.
  */
 import { stat } from 'node:fs/promises'
-import type { Server, Socket } from 'node:net'
+import type { Server } from 'node:net'
 import { bindSocket, cannotOpen, type SocketName } from './bind.ts'
 import { Misconfigured } from './errors.ts'
 import type { Log } from './log.ts'
@@ -23,28 +24,28 @@ export interface SocketListener {
 export const closeMs = 5_000
 /** Listening again sets systemd's backlog anew; the kernel caps it at net.core.somaxconn. */
 const inheritedBacklog = 65_535
-/**
- * Four times the backlog that the kernel allows today, and all the same a bound on the memory and the
- * descriptors that the clients of one socket can take; who comes beyond it is hung up on.
- */
-const maxConnections = 16_384
+/** The clients of one listener, as its end has to do with them. */
+export interface OpenClients {
+  /** Cuts those that have not said anything yet. */
+  readonly cutSilent: () => void
+  readonly cutAll: () => void
+}
 
 /**
  * Makes a server listen at its path.
  *
  * @param inherited the descriptor on which systemd listens already, if it does
- * @param open where the server keeps its connections
+ * @param clients those that the server lets in
  * @rejects Misconfigured when it cannot be opened; Unavailable when another daemon has it
  */
 export async function listenAt(
   name: SocketName,
   server: Server,
   inherited: number | undefined,
-  open: Places,
+  clients: OpenClients,
   log: Log,
 ): Promise<SocketListener> {
   const { path } = name
-  server.maxConnections = maxConnections
   let takeAway: () => Promise<void> = async () => {}
   if (inherited === undefined) takeAway = await bindSocket(server, name)
   else {
@@ -63,13 +64,11 @@ export async function listenAt(
       } finally {
         closed = new Promise((resolve) => server.close(() => resolve()))
         // Those that have not asked anything yet are not waited for.
-        for (const socket of open.taken()) if (socket.bytesRead === 0) socket.destroy()
+        clients.cutSilent()
       }
     },
     async drain() {
-      const deadline = setTimeout(() => {
-        for (const socket of open.taken()) socket.destroy()
-      }, closeMs)
+      const deadline = setTimeout(clients.cutAll, closeMs)
       await closed
       clearTimeout(deadline)
     },
@@ -79,17 +78,21 @@ export async function listenAt(
 /**
  * The mode of an inherited socket is systemd's, but who it lets in is ours to know.
  *
- * @rejects Misconfigured when it is open to more than the configuration says
+ * @rejects Misconfigured when it is open to more, or to others, than the configuration says
  */
-export async function checkInherited({ path, mode }: SocketName): Promise<void> {
+export async function checkInherited({ path, mode, gid, uid }: SocketName): Promise<void> {
   const found = await stat(path).catch((error: unknown) => {
     throw cannotOpen(path, error, 'restart its .socket unit')
   })
-  if ((found.mode & 0o777 & ~mode) !== 0)
-    throw new Misconfigured(
-      `the socket ${path} of systemd has the mode ${octal(found.mode)}, and its [[socket]] says ${octal(mode)}`,
-      { hint: `write SocketMode=${octal(mode)} in the .socket unit` },
+  const differs = (what: string, is: number | string, wanted: number | string, key: string) =>
+    new Misconfigured(
+      `the socket ${path} of systemd has the ${what} ${is}, and its [[socket]] says ${wanted}`,
+      { hint: `write ${key}=${wanted} in the .socket unit` },
     )
+  if ((found.mode & 0o777 & ~mode) !== 0)
+    throw differs('mode', octal(found.mode), octal(mode), 'SocketMode')
+  if (gid !== undefined && found.gid !== gid) throw differs('group', found.gid, gid, 'SocketGroup')
+  if (uid !== undefined && found.uid !== uid) throw differs('owner', found.uid, uid, 'SocketUser')
 }
 
 function octal(mode: number): string {
@@ -106,30 +109,4 @@ async function listenOn(server: Server, fd: number, path: string): Promise<void>
   }).catch((error: unknown) => {
     throw cannotOpen(path, error, 'restart its .socket unit')
   })
-}
-
-/** The sockets that are open, each in a place that it leaves to the next. */
-export interface Places {
-  /** @returns the number of the place */
-  take(socket: Socket): number
-  leave(place: number): void
-  taken(): Socket[]
-}
-
-/** A Set would do, but its tables, ever made anew, cost a warm answer a fifth of its time. */
-export function createPlaces(): Places {
-  const places: (Socket | undefined)[] = []
-  const free: number[] = []
-  return {
-    take(socket) {
-      const place = free.pop() ?? places.length
-      places[place] = socket
-      return place
-    },
-    leave(place) {
-      places[place] = undefined
-      free.push(place)
-    },
-    taken: () => places.filter((socket) => socket !== undefined),
-  }
 }

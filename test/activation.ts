@@ -6,6 +6,7 @@ import t from 'tap'
 import { inheritedSockets } from '../src/activation.ts'
 import { createAudit } from '../src/audit.ts'
 import { listen } from '../src/claim.ts'
+import { createConnections } from '../src/connections.ts'
 import { createScope } from '../src/credentials.ts'
 import { createLog } from '../src/log.ts'
 import { openSocket } from '../src/socket.ts'
@@ -65,19 +66,36 @@ void t.test('an inherited socket that cannot be used', async (t) => {
     now: Date.now,
     control: undefined,
   }
-  await t.rejects(openSocket(config, service, 999), { code: 'misconfigured', message: /ENOENT/ })
+  const connections = createConnections({ most: 10, log: service.log })
+  await t.rejects(openSocket(config, service, connections, 999), {
+    code: 'misconfigured',
+    message: /ENOENT/,
+  })
   const server = createServer()
   await listen(server, path)
   t.teardown(() => server.close())
-  await t.rejects(openSocket(config, service, 999), {
+  await t.rejects(openSocket(config, service, connections, 999), {
     code: 'misconfigured',
     message: /^the socket \S+ cannot be opened \(E\w+\)$/,
   })
   chmodSync(path, 0o666)
-  await t.rejects(openSocket(config, service, 999), {
+  await t.rejects(openSocket(config, service, connections, 999), {
     code: 'misconfigured',
     message: `the socket ${path} of systemd has the mode 0666, and its [[socket]] says 0600`,
     hint: 'write SocketMode=0600 in the .socket unit',
+  })
+  chmodSync(path, 0o600)
+  const gid = (process.getgid?.() ?? 0) + 1
+  await t.rejects(openSocket({ ...config, gid }, service, connections, 999), {
+    code: 'misconfigured',
+    message: `the socket ${path} of systemd has the group ${gid - 1}, and its [[socket]] says ${gid}`,
+    hint: `write SocketGroup=${gid} in the .socket unit`,
+  })
+  const uid = (process.getuid?.() ?? 0) + 1
+  await t.rejects(openSocket({ ...config, uid }, service, connections, 999), {
+    code: 'misconfigured',
+    message: `the socket ${path} of systemd has the owner ${uid - 1}, and its [[socket]] says ${uid}`,
+    hint: `write SocketUser=${uid} in the .socket unit`,
   })
 })
 

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { getToken } from '../src/client.ts'
@@ -43,7 +44,7 @@ key = { file = "key.json" }
     daemon.kill()
     await once(daemon, 'exit')
   })
-  for await (const text of daemon.stderr) if (String(text).includes('info ready')) break
+  for await (const chunk of daemon.stderr) if (String(chunk).includes('info ready')) break
 
   const client = (await import(built)) as { getToken: typeof getToken }
   const reply = await client.getToken('ann@corp.example', { socket: home.socket, wait: 20 })
@@ -51,4 +52,27 @@ key = { file = "key.json" }
   t.ok(google.accept(reply.access_token, 'ann@corp.example'))
   const refusal = client.getToken('ann@other.example', { socket: home.socket })
   await t.rejects(refusal, { name: 'XoauthdError', code: 'unknown-account' })
+})
+
+void t.test('signals while it loads', async (t) => {
+  const home = createHome('[[account]]\n')
+  t.teardown(() => home.remove())
+  // Node reads its modules in a thread of its own, which can send them just before the program is run.
+  const hooks = `export async function load(url, context, next) {
+    if (url.endsWith('/dist/cli.js'))
+      for (const signal of ['SIGHUP', 'SIGUSR1']) process.kill(process.pid, signal)
+    return next(url, context)
+  }`
+  const preload = `import { register } from 'node:module'
+    register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)})`
+  const execArgv = [`--import=data:text/javascript,${encodeURIComponent(preload)}`]
+  const child = spawn(process.execPath, [...execArgv, program, 'serve'], {
+    env: home.env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const said = text(child.stderr)
+  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null]
+  t.equal(signal, null, 'a reload does not kill it')
+  t.equal(code, 78, 'it went on to read its file')
+  t.notMatch(await said, /Debugger listening/, 'and lets no debugger in')
 })

@@ -1,7 +1,16 @@
 /** Names that one process has: with real processes, that live, are stopped, and are killed. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { symlink } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -33,6 +42,18 @@ async function listening(t: Test, path: string): Promise<Server> {
   return server
 }
 
+/** Leaves what a process that was killed leaves. */
+async function leaveStale(path: string): Promise<void> {
+  const server = createServer()
+  await listen(server, `${path}.bound`)
+  renameSync(`${path}.bound`, path)
+  server.close()
+}
+
+async function leaveDangling(path: string): Promise<void> {
+  await symlink('nowhere', path)
+}
+
 void t.test('who is behind a path', async (t) => {
   const folder = makeTemporary(t)
   const at = (name: string) => join(folder, name)
@@ -59,11 +80,10 @@ void t.test('claiming a name', async (t) => {
   t.equal(await claimed(), true, 'a free one')
   t.equal(statSync(path).mode & 0o777, 0o600)
   t.equal(await claimed(), false, 'not one that lives')
-  for (const leave of [() => writeFileSync(path, ''), () => symlinkSync('nowhere', path)]) {
+  for (const leave of [leaveStale, leaveDangling]) {
     const other = makeTemporary(t)
     const stale = join(other, 'name')
-    if (leave.toString().includes('symlink')) symlinkSync('nowhere', stale)
-    else writeFileSync(stale, '')
+    await leave(stale)
     await listening(t, join(other, '.x'))
     t.equal(await claim(join(other, '.x'), stale), true, 'a stale one')
     t.equal(await probe(stale), 'live')
@@ -72,9 +92,19 @@ void t.test('claiming a name', async (t) => {
   await t.rejects(claim(join(folder, 'missing'), join(folder, 'other')), { code: 'ENOENT' })
 })
 
+void t.test('what is no socket is never replaced', async (t) => {
+  const folder = makeTemporary(t)
+  const path = join(folder, 'name')
+  writeFileSync(path, 'precious')
+  await listening(t, join(folder, '.x'))
+  const refused = { code: 'misconfigured', message: 'name is not a socket', hint: 'move it away' }
+  await t.rejects(claim(join(folder, '.x'), path), refused)
+  t.equal(readFileSync(path, 'utf8'), 'precious')
+})
+
 void t.test('without flock nothing stale is replaced', async (t) => {
   const folder = makeTemporary(t)
-  writeFileSync(join(folder, 'name'), '')
+  await leaveStale(join(folder, 'name'))
   await listening(t, join(folder, '.x'))
   const { PATH } = process.env
   t.teardown(() => (process.env['PATH'] = PATH))

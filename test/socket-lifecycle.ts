@@ -14,11 +14,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
-import { Server, createConnection } from 'node:net'
+import { createConnection } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAudit } from '../src/audit.ts'
+import { createConnections } from '../src/connections.ts'
 import { createScope } from '../src/credentials.ts'
 import { createLog } from '../src/log.ts'
 import type { Credential } from '../src/protocol.ts'
@@ -32,15 +32,12 @@ import {
   type Home,
   type Running,
 } from './fixtures/daemon.ts'
-import { makeTemporary } from './fixtures/keeper-place.ts'
+import { makeTemporary, until } from './fixtures/keeper-place.ts'
 import { converse, send } from './fixtures/raw-client.ts'
 import { xoauth2 } from './fixtures/scripted-socket.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
 
 const me = 'me@issuer.example'
-const { value: listenOf } = Object.getOwnPropertyDescriptor(Server.prototype, 'listen') as {
-  value: (this: Server, ...args: unknown[]) => Server
-}
 const server = await startAuthorizationServer()
 t.teardown(() => server.close())
 
@@ -68,7 +65,11 @@ void t.test('a client that stalls is cut', async (t) => {
     },
   }
   const service = { credentials, audit, log, now: Date.now, scope: createScope(everything) }
-  const opened = await openSocket(socket, { ...service, control: undefined }, undefined, 50)
+  const opened = await openSocket(
+    socket,
+    { ...service, control: undefined },
+    createConnections({ most: 10, log, stallMs: 50 }),
+  )
   const beganAt = performance.now()
   t.equal(await converse(path, () => undefined).catch(() => ''), '', 'says nothing')
   t.equal(await converse(path, (client) => client.write('SMTP m')).catch(() => ''), '', 'stops')
@@ -87,47 +88,33 @@ void t.test('a client that stalls is cut', async (t) => {
   t.notOk(existsSync(path))
 })
 
-void t.test(
-  'a client that has gone leaves no timer, and there is a bound on clients',
-  async (t) => {
-    const path = join(makeTemporary(t), 'here')
-    const everything = { accounts: undefined, services: undefined }
-    const listenIn = t.capture(Server.prototype, 'listen', listenOf)
-    let fetched: ((credential: Credential) => void) | undefined
-    const service = {
-      credentials: { get: () => new Promise<Credential>((resolve) => (fetched = resolve)) },
-      audit: createAudit(() => undefined, false),
-      log: createLog('error'),
-      now: Date.now,
-      scope: createScope(everything),
-      control: undefined,
-    }
-    const config = {
-      path,
-      mode: 0o600,
-      gid: undefined,
-      uid: undefined,
-      control: false,
-      ...everything,
-    }
-    const opened = await openSocket(config, service, undefined, 60_000)
-    t.match(listenIn()[0], { receiver: { maxConnections: 16_384 } })
-    const timers = () =>
-      process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
-    const before = timers()
-    const client = createConnection(path)
-    client.write(`SMTP ${me}\n`)
-    while (!fetched) await setTimeout(5)
-    client.destroy()
-    // It is told by a failing write at the latest.
-    await setTimeout(100)
-    fetched({ mailbox: me, user: me, service: 'smtp', accessToken: 'x', expiresAtMs: 0 })
-    await setTimeout(20)
-    t.equal(timers(), before)
-    await opened.leave()
-    await opened.drain()
-  },
-)
+void t.test('a client that has gone leaves no timer', async (t) => {
+  const path = join(makeTemporary(t), 'here')
+  const everything = { accounts: undefined, services: undefined }
+  let fetched: ((credential: Credential) => void) | undefined
+  const service = {
+    credentials: { get: () => new Promise<Credential>((resolve) => (fetched = resolve)) },
+    audit: createAudit(() => undefined, false),
+    log: createLog('error'),
+    now: Date.now,
+    scope: createScope(everything),
+    control: undefined,
+  }
+  const nobody = { gid: undefined, uid: undefined }
+  const config = { path, mode: 0o600, control: false, ...nobody, ...everything }
+  const connections = createConnections({ most: 10, log: service.log, stallMs: 200 })
+  const opened = await openSocket(config, service, connections)
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  const before = timers()
+  const client = createConnection(path)
+  client.write(`SMTP ${me}\n`)
+  await until(() => fetched !== undefined)
+  client.destroy()
+  fetched?.({ mailbox: me, user: me, service: 'smtp', accessToken: 'x', expiresAtMs: 0 })
+  await until(() => timers() === before)
+  await opened.leave()
+  await opened.drain()
+})
 
 void t.test('a second daemon', async (t) => {
   const home = await homeOf(t, '[[socket]]\npath = "shared"\n')

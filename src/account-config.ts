@@ -9,7 +9,7 @@ import type { Client, Clients } from './client-config.ts'
 import { accountEntries, clientEntries } from './config-schema.ts'
 import { keyName, type KeyPath } from './locate.ts'
 import { providers } from './providers/index.ts'
-import type { ProviderKind, Scopes } from './providers/provider.ts'
+import type { MailHosts, ProviderKind, Scopes } from './providers/provider.ts'
 import {
   checkTable,
   only,
@@ -29,7 +29,8 @@ export interface AccountConfig {
   readonly services: readonly string[]
   readonly loginAs: Readonly<Record<string, 'mailbox' | 'person'>>
   readonly scopes: Scopes
-  readonly hosts: Readonly<Partial<Record<'smtp' | 'imap' | 'pop', string | undefined>>>
+  /** Where its mail is: what the file says, else what the provider knows. */
+  readonly hosts: MailHosts
   readonly send: 'smtp' | 'gmail' | 'graph' | undefined
   readonly maxMailboxes: number
   /** The keys that belong to the provider, as its own schema parsed them. */
@@ -95,7 +96,7 @@ function readAccount(
   const settings = checkTable(kind.settings, own, [], report)
   const { user, scopes = {} } = common
   const { known, usual } = kind.services(scopes)
-  const services = common.services ?? usual
+  const services = common.services ?? withService(usual, common.send)
   if (!faulty.has('scopes')) reportServices(common, known, report)
   const complete = Object.keys(kind.settings).every((key) => !faulty.has(key))
   if (user !== undefined && complete)
@@ -103,13 +104,14 @@ function readAccount(
       report([problem.key], problem.message)
   if (faulty.size > 0 || client === 'missing') return undefined
   // Nothing is faulty, so nothing was left out.
-  return resolved(common as Common, services, settings)
+  return resolved(common as Common, services, settings, kind.mailHosts?.(settings) ?? {})
 }
 
 function resolved(
   common: Common,
   services: readonly string[],
   settings: AccountConfig['settings'],
+  mailHosts: MailHosts,
 ): AccountConfig {
   return {
     user: common.user,
@@ -119,7 +121,7 @@ function resolved(
     services,
     loginAs: common.login_as,
     scopes: common.scopes,
-    hosts: common.hosts,
+    hosts: { ...mailHosts, ...common.hosts },
     send: common.send,
     maxMailboxes: common.max_mailboxes,
     settings,
@@ -194,8 +196,16 @@ function reportServices(common: Partial<Common>, known: readonly string[], repor
         'cannot be "person", since nobody signs in for a whole domain; write "mailbox"',
       )
   }
-  if (common.send !== undefined && !known.includes(common.send))
-    report(['send'], `needs the service "${common.send}", ${remedy}`)
+  const { send } = common
+  if (send === undefined) return
+  if (!known.includes(send)) report(['send'], `needs the service "${send}", ${remedy}`)
+  else if (common.services && !common.services.includes(send))
+    report(['send'], `needs the service "${send}"; add it to services`)
+}
+
+/** Whoever sends through an API needs its tokens, and should not have to say so twice. */
+function withService(usual: readonly string[], send: string | undefined): readonly string[] {
+  return send === undefined || usual.includes(send) ? usual : [...usual, send]
 }
 
 const quoted = (word: string): string => `"${word}"`

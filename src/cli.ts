@@ -3,10 +3,12 @@ import { createCommandLine } from './command-line.ts'
 import { defineAsk } from './commands/ask.ts'
 import { defineServe } from './commands/serve.ts'
 import { defineSignIn } from './commands/sign-in.ts'
+import { defineTunnel } from './commands/tunnel.ts'
 
 const commandLine = createCommandLine()
 const { define } = commandLine
 defineServe(define)
 defineSignIn(define)
 defineAsk(define)
+defineTunnel(define)
 await commandLine.run()

@@ -5,7 +5,7 @@
  * Nothing but the answer goes to stdout; an error is `xoauthd: what happened` and `hint: what to do` on
  * stderr, with an exit code after sysexits.h.
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { XoauthdError } from './client.ts'
 import { ConfigError } from './config-error.ts'
 import { Failure, exitCodes, oneLine } from './errors.ts'
@@ -67,6 +67,15 @@ export function createCommandLine(): CommandLine {
 /** An option that takes one of a few words. */
 export function choiceOption(flags: string, description: string, words: readonly string[]): Option {
   return new Option(flags, description).choices(words)
+}
+
+/** An argument that is one of a few words. */
+export function choiceArgument(
+  name: string,
+  description: string,
+  words: readonly string[],
+): Argument {
+  return new Argument(name, description).choices(words)
 }
 
 /** Reads the value of an option that counts seconds. */

@@ -41,8 +41,29 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   answering: ['protocol', 'credentials', 'audit', 'bind', 'activation', 'socket'],
   showing: ['status', 'status-table'],
   'signing in': ['client', 'signin-page', 'signin', 'login'],
+  'mail servers': [
+    'mail-connection',
+    'imap-login',
+    'imap-guard',
+    'tunnel',
+    'message',
+    'mail-api',
+    'smtp',
+    'sendmail-arguments',
+    'sendmail',
+    'git-credential',
+  ],
   program: ['alarm', 'daemon', 'command-line'],
-  commands: ['commands/context', 'commands/serve', 'commands/sign-in', 'commands/ask', 'cli'],
+  commands: [
+    'commands/context',
+    'commands/serve',
+    'commands/sign-in',
+    'commands/ask',
+    'commands/tunnel',
+    'commands/sendmail',
+    'commands/git-credential',
+    'cli',
+  ],
 }
 
 const order = Object.values(layers).flat()

@@ -2,9 +2,13 @@
  * What the commands stand on: the configuration, the store's surroundings, and where the daemon listens.
  */
 import { dirname } from 'node:path'
-import { XoauthdError, ask, socketPaths } from '../client.ts'
+import type { AccountConfig } from '../account-config.ts'
+import { findAccountConfig } from '../accounts.ts'
+import { XoauthdError, ask, getTokenFrom, socketPaths } from '../client.ts'
 import type { Common } from '../command-line.ts'
 import { readConfig } from '../config-file.ts'
+import { UnknownAccount } from '../errors.ts'
+import type { AskToken } from '../imap-login.ts'
 import type { SignInContext } from '../login.ts'
 import { createSecretReader } from '../secret.ts'
 import { createTransport } from '../transport.ts'
@@ -37,6 +41,35 @@ export async function socketsFor(options: Common): Promise<string[]> {
     if (options.config !== undefined) throw error
     return usual
   }
+}
+
+/**
+ * The account that answers for a mailbox, as the file has it.
+ *
+ * @rejects UnknownAccount, ConfigError
+ */
+export async function accountOf(options: Common, mailbox: string): Promise<AccountConfig> {
+  const config = await readConfig(options.config, env)
+  const account = findAccountConfig(config, mailbox)
+  if (account) return account
+  throw new UnknownAccount(`no account answers for ${mailbox}`, {
+    hint: `write one into ${config.file}`,
+  })
+}
+
+/**
+ * How the commands that talk to a mail server themselves get their tokens.
+ *
+ * @param waitS how long a refresh is waited for
+ */
+export async function askToken(
+  options: Common,
+  mailbox: string,
+  service: string,
+  waitS: number,
+): Promise<AskToken> {
+  const paths = await socketsFor(options)
+  return (refused) => getTokenFrom(paths, mailbox, { service, wait: waitS, refused })
 }
 
 /**

@@ -10,6 +10,7 @@ import { readIdToken, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import {
   authority,
+  gmailHosts,
   loadGoogleAuth,
   servicesOf,
   askGoogle,
@@ -37,6 +38,8 @@ export const google = providerKind({
   },
 
   services: (scopes) => ({ known: servicesOf(scopes), usual: ['smtp', 'imap'] }),
+
+  mailHosts: () => gmailHosts,
 
   problems(identity, settings) {
     const problems = []

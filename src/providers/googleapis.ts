@@ -7,7 +7,7 @@
  * and its own retries (3 of a 5xx, in 2 s) never come on top of the keeper's.
  */
 import type { auth as googleAuth } from 'googleapis/build/src/apis/gmail/index.js'
-import type { Scopes } from './provider.ts'
+import type { MailHosts, Scopes } from './provider.ts'
 import type { Seen, Transport } from '../transport.ts'
 import { readTokenAnswer, secretsIn, type TokenAnswer } from './answers.ts'
 
@@ -24,6 +24,13 @@ export const authority = new URL(tokenEndpoint).host
 const mailScope = 'https://mail.google.com/'
 /** `gmail` is the Gmail API, which the same scope opens. */
 const mailServices = ['smtp', 'imap', 'pop', 'gmail']
+
+/** developers.google.com/workspace/gmail/imap/imap-smtp */
+export const gmailHosts: MailHosts = {
+  smtp: 'smtp.gmail.com:465',
+  imap: 'imap.gmail.com:993',
+  pop: 'pop.gmail.com:995',
+}
 
 /** The scopes of each service: Google's, unless the file says otherwise. */
 export function withMailScopes(scopes: Scopes): Scopes {

@@ -129,6 +129,14 @@ export interface Surroundings {
   readonly readSecret: ReadSecret
 }
 
+/**
+ * The mail servers, as `host:port`: smtp speaks TLS at once on 465 and after STARTTLS on any other port,
+ * imap after STARTTLS on 143 and at once on any other. `graph` is the host of Microsoft Graph.
+ */
+export type MailHosts = Readonly<
+  Partial<Record<'smtp' | 'imap' | 'pop' | 'graph', string | undefined>>
+>
+
 /** One line of the registry: the settings of a kind of account, and how to make a provider of them. */
 export interface ProviderKind<E extends Entries = Entries> {
   /** The keys of `[[account]]` that belong to this kind alone. */
@@ -139,6 +147,8 @@ export interface ProviderKind<E extends Entries = Entries> {
    * @param scopes what the file says; a service that it names is known, whatever it is
    */
   services(scopes: Scopes): { readonly known: readonly string[]; readonly usual: readonly string[] }
+  /** The mail servers of such accounts, where they are known. */
+  mailHosts?(settings: Output<E>): MailHosts
   /** Combinations that cannot be; empty when all is well. Runs before `create`. */
   problems?(identity: AccountIdentity, settings: Output<E>): Problem[]
   create(identity: AccountIdentity, settings: Output<E>, surroundings: Surroundings): Provider

@@ -43,8 +43,28 @@ export interface Accounts {
 
 export function createAccounts(config: Config, surroundings: Surroundings): Accounts {
   const all = config.accounts.map((account) => createAccount(account, surroundings))
-  const find = finder(all)
+  const addresses = new Map<string, Found>()
+  const domains = new Map<string, Account>()
+  // The first to take a name keeps it, so the exact ones come first.
+  for (const account of all) take(account.user, account)
+  for (const account of all) for (const mailbox of account.mailboxes) take(mailbox, account)
   const named = new Map(all.flatMap((a) => [a.user, a.id].map((name) => [foldCase(name), a])))
+
+  function take(name: string, account: Account): void {
+    const domain = wildcardDomain(name)
+    const key = foldCase(domain ?? name)
+    if (domain !== undefined) {
+      if (!domains.has(key)) domains.set(key, account)
+    } else if (!addresses.has(key)) addresses.set(key, { account, mailbox: name })
+  }
+
+  function find(name: string): Found | undefined {
+    const mailbox = foldCase(name)
+    const exact = addresses.get(mailbox)
+    if (exact) return exact
+    const account = domains.get(domainOf(mailbox))
+    return account && { account, mailbox }
+  }
 
   return {
     all,
@@ -53,38 +73,6 @@ export function createAccounts(config: Config, surroundings: Surroundings): Acco
       const account = named.get(foldCase(name))
       return account ? { account, mailbox: account.user } : find(name)
     },
-  }
-}
-
-/** The same for a command that needs no provider. */
-export function findAccountConfig(config: Config, mailbox: string): AccountConfig | undefined {
-  return finder(config.accounts)(mailbox)?.account
-}
-
-/** @returns what finds the one of `all` that answers for a mailbox */
-function finder<A extends { readonly user: string; readonly mailboxes: readonly string[] }>(
-  all: readonly A[],
-): (name: string) => { account: A; mailbox: string } | undefined {
-  const addresses = new Map<string, { account: A; mailbox: string }>()
-  const domains = new Map<string, A>()
-  // The first to take a name keeps it, so the exact ones come first.
-  for (const account of all) take(account.user, account)
-  for (const account of all) for (const mailbox of account.mailboxes) take(mailbox, account)
-
-  function take(name: string, account: A): void {
-    const domain = wildcardDomain(name)
-    const key = foldCase(domain ?? name)
-    if (domain !== undefined) {
-      if (!domains.has(key)) domains.set(key, account)
-    } else if (!addresses.has(key)) addresses.set(key, { account, mailbox: name })
-  }
-
-  return (name) => {
-    const mailbox = foldCase(name)
-    const exact = addresses.get(mailbox)
-    if (exact) return exact
-    const account = domains.get(domainOf(mailbox))
-    return account && { account, mailbox }
   }
 }
 

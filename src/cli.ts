@@ -1,6 +1,8 @@
 /** The program: its commands, each a name and a call. */
 import { createCommandLine } from './command-line.ts'
 import { defineAsk } from './commands/ask.ts'
+import { defineGitCredential } from './commands/git-credential.ts'
+import { defineSendmail } from './commands/sendmail.ts'
 import { defineServe } from './commands/serve.ts'
 import { defineSignIn } from './commands/sign-in.ts'
 import { defineTunnel } from './commands/tunnel.ts'
@@ -11,4 +13,6 @@ defineServe(define)
 defineSignIn(define)
 defineAsk(define)
 defineTunnel(define)
+defineSendmail(define)
+defineGitCredential(define)
 await commandLine.run()

@@ -12,6 +12,8 @@ export interface ImapGuard {
   fromServer(bytes: Buffer): void
   /** Whether the server has said good-bye. */
   readonly saidBye: boolean
+  /** How a client that says nothing more has left things: may a LOGOUT be added? */
+  readonly clientIs: 'between commands' | 'inside a command' | 'logged out'
 }
 
 /** What is answered here, and why. */
@@ -53,6 +55,7 @@ export function createImapGuard(to: {
   const server = createLineWatch()
   let answers = ''
   let saidBye = false
+  let saidLogout = false
 
   function fromClient(bytes: Buffer): void {
     let rest = bytes
@@ -87,6 +90,7 @@ export function createImapGuard(to: {
       forwarded: !login,
     }
     if (forwarded) to.server(bytes)
+    if (!open && /^\S+ LOGOUT$/i.test(text)) saidLogout = true
     if (login) answer(`${tag} NO ${refused[login[2]?.toUpperCase() ?? ''] ?? ''}\r\n`)
     const announced = /\{(\d+)(\+?)\}$/.exec(text)
     if (!announced) return { kind: 'command' }
@@ -129,6 +133,12 @@ export function createImapGuard(to: {
   return {
     fromClient,
     fromServer,
+    get clientIs() {
+      if (saidLogout) return 'logged out'
+      return expecting.kind === 'command' && line.length === 0
+        ? 'between commands'
+        : 'inside a command'
+    },
     get saidBye() {
       return saidBye
     },

@@ -81,6 +81,22 @@ export async function openTls(
   }
 }
 
+/**
+ * Opens a plain connection, for a program that speaks STARTTLS on it itself.
+ *
+ * @rejects Unavailable
+ */
+export async function openPlain(at: HostPort, signal: AbortSignal): Promise<Socket> {
+  const socket = connectTcp(at)
+  try {
+    await once(socket, 'connect', { signal })
+    return socket
+  } catch (error) {
+    socket.destroy()
+    throw unreachable(at, error)
+  }
+}
+
 /** Reads and writes lines on a socket that nobody else reads. */
 export function linesOf(socket: Socket, { host }: HostPort, signal: AbortSignal): Lines {
   let read: Buffer = Buffer.alloc(0)

@@ -20,7 +20,8 @@ export interface Pipe {
 /** From the first byte to being signed in: clients wait for a greeting for half a minute or more. */
 const signInMs = 25_000
 /** What is still under way when the client has closed its side. */
-const lastWordsMs = 10_000
+const lastWordsMs = 5_000
+const ownLogout = 'xoauthd LOGOUT\r\n'
 /** A network that is gone is noticed although nobody speaks (IDLE lasts half an hour). */
 const keepAliveMs = 60_000
 /** What a client must not think of: it is signed in, and its bytes are looked at. */
@@ -80,7 +81,9 @@ function pump(connection: ImapConnection, at: HostPort, { input, output }: Pipe)
     })
     input.on('end', () => {
       clientLeft = true
-      socket.end()
+      // Servers drop what is still to be answered when they see the end of the connection first.
+      if (guard.clientIs === 'between commands') socket.write(ownLogout)
+      else if (guard.clientIs === 'inside a command') socket.end()
       ending = setTimeout(() => socket.destroy(), lastWordsMs)
     })
     // A client that has closed the pipe wants no more.

@@ -3,7 +3,7 @@
  */
 import { dirname } from 'node:path'
 import type { AccountConfig } from '../account-config.ts'
-import { findAccountConfig } from '../accounts.ts'
+import { createAccounts, type Account } from '../accounts.ts'
 import { XoauthdError, ask, getTokenFrom, socketPaths } from '../client.ts'
 import type { Common } from '../command-line.ts'
 import { readConfig } from '../config-file.ts'
@@ -44,14 +44,19 @@ export async function socketsFor(options: Common): Promise<string[]> {
 }
 
 /**
- * The account that answers for a mailbox, as the file has it.
+ * The account that answers for a mailbox, as the file has it, and made.
  *
  * @rejects UnknownAccount, ConfigError
  */
-export async function accountOf(options: Common, mailbox: string): Promise<AccountConfig> {
-  const config = await readConfig(options.config, env)
-  const account = findAccountConfig(config, mailbox)
-  if (account) return account
+export async function configured(
+  options: Common,
+  mailbox: string,
+): Promise<{ config: AccountConfig; account: Account }> {
+  const { config, surroundings } = await signInContext(options)
+  const found = createAccounts(config, surroundings).find(mailbox)
+  const own = config.accounts.find(({ user }) => user === found?.account.user)
+  surroundings.transport.close()
+  if (found && own) return { config: own, account: found.account }
   throw new UnknownAccount(`no account answers for ${mailbox}`, {
     hint: `write one into ${config.file}`,
   })

@@ -2,7 +2,7 @@
 import { choiceArgument, type Common, type Define } from '../command-line.ts'
 import { hostPortOf } from '../mail-connection.ts'
 import { tunnelImap } from '../tunnel.ts'
-import { accountOf, askToken } from './context.ts'
+import { askToken, configured } from './context.ts'
 
 /** Mail programs wait for a greeting; a token that is being fetched is worth the time. */
 const tokenWaitS = 15
@@ -20,7 +20,7 @@ async function tunnel(
   user: string,
   options: Common & { host?: string },
 ): Promise<void> {
-  const known = options.host ?? (await accountOf(options, user)).hosts.imap
+  const known = options.host ?? (await configured(options, user)).config.hosts.imap
   const at = hostPortOf(known, 'imap', user)
   const ask = await askToken(options, user, 'imap', tokenWaitS)
   await tunnelImap(at, ask, { input: process.stdin, output: process.stdout })

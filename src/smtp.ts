@@ -86,17 +86,17 @@ async function open(at: HostPort, first: TokenReply, ask: AskToken): Promise<SMT
     requireTLS: true,
     ...patience,
     customAuth: {
-      async XOAUTH2({ authMethods, sendCommand }) {
-        if (!authMethods.includes('XOAUTH2'))
+      async XOAUTH2(server) {
+        if (!server.authMethods.includes('XOAUTH2'))
           throw new Unavailable(`${at.host} does not offer XOAUTH2`, {
             hint: 'is SMTP AUTH on for this mailbox, and is it the right server?',
           })
         for (const refused of [false, true]) {
           const { xoauth2 } = refused ? await ask(true) : first
           const credential = Buffer.from(xoauth2).toString('base64')
-          let reply = await sendCommand(`AUTH XOAUTH2 ${credential}`)
+          let reply = await server.sendCommand(`AUTH XOAUTH2 ${credential}`)
           // The reason, which wants an answer before the refusal itself.
-          if (reply.status === 334) reply = await sendCommand('')
+          if (reply.status === 334) reply = await server.sendCommand('')
           if (reply.status === 235) return
           if (reply.status < 500 || refused)
             throw refusalOf(reply.status, reply.response, at, 'login')

@@ -90,7 +90,7 @@ function pump(connection: ImapConnection, at: HostPort, { input, output }: Pipe)
     input.on('error', leave)
     output.on('error', leave)
     socket.on('data', (bytes: Buffer) => guard.fromServer(bytes))
-    socket.on('error', (error) => {
+    socket.on('error', (error: Error) => {
       broken = error
     })
     socket.on('close', () => {

@@ -205,10 +205,10 @@ void t.test('what it cannot do', async (t) => {
 
 void t.test('a token that the server refuses', async (t) => {
   const token = async () => {
-    const { child, ended, stdout } = start(home, ['token', me, '--no-newline'])
-    child.stdin?.end()
-    await ended
-    return stdout()
+    const command = start(home, ['token', me, '--no-newline'])
+    command.child.stdin?.end()
+    await command.ended
+    return command.stdout()
   }
   const stale = await token()
   server.end(stale)

@@ -32,11 +32,6 @@ export interface Way {
   readonly own: boolean
 }
 
-/** @returns the service that tokens are asked for */
-export function serviceOf(way: Way): string {
-  return way.send
-}
-
 /**
  * Finds sender and recipients, and completes the header.
  *

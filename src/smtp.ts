@@ -5,9 +5,18 @@
  * replaced once. The message goes as it is, but for the dots that SMTP doubles (RFC 5321 4.5.2).
  */
 import addressparser from 'nodemailer/lib/addressparser'
-import SMTPConnection from 'nodemailer/lib/smtp-connection'
-import type { TokenReply } from './client.ts'
-import { LoginRefused, NotAllowed, Unavailable, UnknownAccount, oneLine } from './errors.ts'
+import SMTPConnection, {
+  type SMTPConnectionCustomAuthContext,
+} from 'nodemailer/lib/smtp-connection'
+import { XoauthdError, type TokenReply } from './client.ts'
+import {
+  Failure,
+  LoginRefused,
+  NotAllowed,
+  Unavailable,
+  UnknownAccount,
+  oneLine,
+} from './errors.ts'
 import type { AskToken } from './imap-login.ts'
 import { openPlain, openTls, type HostPort } from './mail-connection.ts'
 
@@ -87,23 +96,31 @@ async function open(at: HostPort, first: TokenReply, ask: AskToken): Promise<SMT
     ...patience,
     customAuth: {
       async XOAUTH2(server) {
-        if (!server.authMethods.includes('XOAUTH2'))
-          throw new Unavailable(`${at.host} does not offer XOAUTH2`, {
-            hint: 'is SMTP AUTH on for this mailbox, and is it the right server?',
-          })
-        for (const refused of [false, true]) {
-          const { xoauth2 } = refused ? await ask(true) : first
-          const credential = Buffer.from(xoauth2).toString('base64')
-          let reply = await server.sendCommand(`AUTH XOAUTH2 ${credential}`)
-          // The reason, which wants an answer before the refusal itself.
-          if (reply.status === 334) reply = await server.sendCommand('')
-          if (reply.status === 235) return
-          if (reply.status < 500 || refused)
-            throw refusalOf(reply.status, reply.response, at, 'login')
+        try {
+          await authenticate(server)
+        } catch (error) {
+          // The library writes on the errors that it gets, so ours is wrapped.
+          throw new Error('no login', { cause: error })
         }
       },
     },
   })
+
+  async function authenticate(server: SMTPConnectionCustomAuthContext): Promise<void> {
+    if (!server.authMethods.includes('XOAUTH2'))
+      throw new Unavailable(`${at.host} does not offer XOAUTH2`, {
+        hint: 'is SMTP AUTH on for this mailbox, and is it the right server?',
+      })
+    for (const refused of [false, true]) {
+      const { xoauth2 } = refused ? await ask(true) : first
+      const credential = Buffer.from(xoauth2).toString('base64')
+      let reply = await server.sendCommand(`AUTH XOAUTH2 ${credential}`)
+      // The reason, which wants an answer before the refusal itself.
+      if (reply.status === 334) reply = await server.sendCommand('')
+      if (reply.status === 235) return
+      if (reply.status < 500 || refused) throw refusalOf(reply.status, reply.response, at, 'login')
+    }
+  }
 }
 
 /** Runs one call of the library, and puts its errors into our words. */
@@ -126,7 +143,8 @@ function step<Result>(
 }
 
 function explain(error: Error, at: HostPort): Error {
-  if (error instanceof Unavailable || error instanceof LoginRefused) return error
+  const { cause } = error
+  if (cause instanceof Failure || cause instanceof XoauthdError) return cause
   const { responseCode, response, code, rejectedErrors } = error as Error &
     Rejection & { code?: string; rejectedErrors?: readonly Rejection[] }
   const rejected = rejectedErrors?.[0]
@@ -134,8 +152,6 @@ function explain(error: Error, at: HostPort): Error {
     return refusalOf(rejected.responseCode ?? 0, rejected.response ?? '', at, 'recipient')
   if (responseCode !== undefined && responseCode > 0)
     return refusalOf(responseCode, response ?? error.message, at, 'message')
-  // A failure of the daemon comes through as it is.
-  if (error.name === 'XoauthdError') return error
   const certificate = /certificate|altnames/i.test(error.message)
   return new Unavailable(
     `no connection to ${at.host}: ${certificate ? error.message : (code ?? error.message)}`,

@@ -14,11 +14,12 @@ import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
 const [me, gmail, graph] = ['me@example.org', 'g@example.org', 'graph@example.org'] as const
 const shared = 'team@example.org'
 const stranger = 'stranger@example.org'
+const unwelcome = 'unwelcome@example.org'
 
 const server = await startAuthorizationServer()
 const authority = await createAuthority(t.testdir())
 const certificate = await authority.issue(['smtp.example.org', ...apiNames])
-const verify = (_user: string, token: string) => server.accept(token)
+const verify = (user: string, token: string) => user !== unwelcome && server.accept(token)
 const refuseRecipient = (address: string) =>
   address.startsWith('nobody') ? 550 : address.startsWith('later') ? 451 : undefined
 const secure = await startMailServer({ ...certificate, verify, secure: true, refuseRecipient })
@@ -37,11 +38,12 @@ const home = createHome(
     account('start@example.org', 'smtp', smtpAt(587)),
     account(gmail, 'gmail', ''),
     account(graph, 'graph', `mailboxes = ["${shared}"]`),
+    account(unwelcome, 'smtp', smtpAt(465)),
     account(stranger, 'smtp', smtpAt(465)),
     account('lost@example.org', 'smtp', ''),
   ].join('\n'),
 )
-for (const user of [me, 'start@example.org', gmail, graph, 'lost@example.org'])
+for (const user of [me, unwelcome, 'start@example.org', gmail, graph, 'lost@example.org'])
   await leaveSignIn(home.configFile, home.env, user, server.grant(user))
 const daemon = await startDaemonProcess(home)
 const { execArgv, env } = withRealNames(
@@ -223,6 +225,15 @@ void t.test('a token that the server refuses', async (t) => {
   server.end(api.tokens.at(-1) ?? '')
   t.same(await sendmail(['-ti'], text.replace(me, shared)), well)
   t.equal(api.tokens.length, first + 2)
+})
+
+void t.test('a fresh token that the server refuses too', async (t) => {
+  const text = `From: ${unwelcome}\nTo: x@example.net\n\nx\n`
+  t.match(await sendmail(['-t'], text), {
+    code: 77,
+    stdout: '',
+    stderr: /^xoauthd: smtp\.example\.org says: 535 .*\nhint: check that the account may send/,
+  })
 })
 
 void t.test('an API that does not take it', async (t) => {

@@ -20,6 +20,7 @@ import {
   measureIdle,
   measureLoad,
   measureMailboxes,
+  measureShell,
   measureStart,
   median,
   ratio,
@@ -59,6 +60,7 @@ const client = createClient(household.home.path, core.client)
 const rows: Row[] = []
 try {
   rows.push(...startRows(await measureStart(household, rounds)))
+  rows.push(...shellRows(await measureShell(household, rounds)))
   const idle = await measureIdle(household, options.full)
   rows.push(...(await underLoad(idle)), ...idleRows(idle))
   rows.push({
@@ -150,6 +152,19 @@ function startRows(figures: LoadFigures['p50Us']): Row[] {
   return [
     { what, ...own, ratio: ratio(figures, daemon, bare), than: 'node -e 0', budget: { atMost: 4 } },
   ]
+}
+
+function shellRows(figures: LoadFigures['p50Us']): Row[] {
+  const row = (server: string, index: number): Row => ({
+    what: 'a token from a shell',
+    server,
+    value: figure(figures, index),
+    unit: 'ms',
+    ratio: ratio(figures, index, 2),
+    than: '/bin/true',
+    budget: { atMost: 5 },
+  })
+  return [row('xoauthd-token', 0), row('… with perl alone', 1)]
 }
 
 function idleRows({ idleMb, bareMb, wakeUps, wakeUpsS }: MemoryFigures): Row[] {

@@ -12,9 +12,12 @@ import {
   processorUs,
   residentMb,
   startIdleNode,
+  perlAlone,
   startXoauthd,
   timeNode,
+  timeProgram,
   timeStart,
+  timeToken,
   wakeUps,
   type Server,
 } from './servers.ts'
@@ -82,6 +85,24 @@ export async function measureStart(household: Household, rounds: number): Promis
   for (let round = 0; round < rounds; round++)
     figures.push([await timeStart(household), await timeNode()])
   return figures
+}
+
+/** @returns ms of the shell client with all of its tools, of it with perl alone, and of /bin/true */
+export async function measureShell(household: Household, rounds: number): Promise<Rounds> {
+  const server = await startXoauthd(household)
+  try {
+    const figures: number[][] = []
+    // Ten times as many: a round takes milliseconds, and the first warm the file cache.
+    for (let round = 0; round < rounds * 10; round++)
+      figures.push([
+        await timeToken(household),
+        await timeToken(household, perlAlone(household)),
+        await timeProgram('/bin/true', [], process.env),
+      ])
+    return figures
+  } finally {
+    await server.stop()
+  }
 }
 
 export interface MemoryFigures {

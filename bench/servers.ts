@@ -4,7 +4,14 @@
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -72,6 +79,34 @@ export async function timeNode(): Promise<number> {
   const startedMs = performance.now()
   await once(launch([process.execPath, '-e', '0'], process.env), 'close')
   return performance.now() - startedMs
+}
+
+/** How long a program takes, ms. */
+export async function timeProgram(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  const startedMs = performance.now()
+  const [code] = (await once(launch([program, ...args], env), 'close')) as [number]
+  if (code !== 0) throw new Error(`${program} ended with ${code}`)
+  return performance.now() - startedMs
+}
+
+/** How long `xoauthd-token` takes, ms; @param env beside the household's own */
+export function timeToken({ home, request }: Household, env: NodeJS.ProcessEnv = {}) {
+  const mailbox = request.replace(/^SMTP /, '')
+  return timeProgram(join(root, 'bin', 'xoauthd-token'), [mailbox], { ...home.env, ...env })
+}
+
+/** @returns a PATH with nothing but perl, which every Debian has */
+export function perlAlone({ home }: Household): NodeJS.ProcessEnv {
+  const folder = join(home.path, 'perl')
+  if (!existsSync(folder)) {
+    mkdirSync(folder)
+    symlinkSync('/usr/bin/perl', join(folder, 'perl'))
+  }
+  return { PATH: folder }
 }
 
 /** How long it takes from the start of the daemon to its first answer, ms. */

@@ -29,6 +29,7 @@ export interface AccountConfig {
   readonly services: readonly string[]
   readonly loginAs: LoginAs
   readonly scopes: Scopes
+  /** Where its mail is: what the file says, else what the provider knows. */
   readonly hosts: MailHosts
   readonly send: 'smtp' | 'gmail' | 'graph' | undefined
   readonly maxMailboxes: number
@@ -95,7 +96,7 @@ function readAccount(
   const settings = checkTable(kind.settings, own, [], report)
   const { user, scopes = {} } = common
   const { known, usual } = kind.services(scopes)
-  const services = common.services ?? usual
+  const services = common.services ?? withService(usual, common.send)
   if (!faulty.has('scopes')) reportServices(common, known, report)
   const complete = Object.keys(kind.settings).every((key) => !faulty.has(key))
   if (user !== undefined && complete)
@@ -198,8 +199,16 @@ function reportServices(common: Partial<Common>, known: readonly string[], repor
         'cannot be "person", since nobody signs in for a whole domain; write "mailbox"',
       )
   }
-  if (common.send !== undefined && !known.includes(common.send))
-    report(['send'], `needs the service "${common.send}", ${remedy}`)
+  const { send } = common
+  if (send === undefined) return
+  if (!known.includes(send)) report(['send'], `needs the service "${send}", ${remedy}`)
+  else if (common.services && !common.services.includes(send))
+    report(['send'], `needs the service "${send}"; add it to services`)
+}
+
+/** Whoever sends through an API needs its tokens, and should not have to say so twice. */
+function withService(usual: readonly string[], send: string | undefined): readonly string[] {
+  return send === undefined || usual.includes(send) ? usual : [...usual, send]
 }
 
 const quoted = (word: string): string => `"${word}"`

@@ -55,8 +55,17 @@ const deadlineMs = 70_000
  * @rejects XoauthdError
  */
 export async function getToken(mailbox: string, options: TokenOptions = {}): Promise<TokenReply> {
-  const line = requestLine(mailbox, 'json', options)
   const paths = options.socket === undefined ? socketPaths(process.env) : [options.socket]
+  return getTokenFrom(paths, mailbox, options)
+}
+
+/** The same from the first of some sockets that is there. */
+export async function getTokenFrom(
+  paths: readonly string[],
+  mailbox: string,
+  options: TokenOptions,
+): Promise<TokenReply> {
+  const line = requestLine(mailbox, 'json', options)
   const reply = credentialIn(await ask(paths, line))
   try {
     return JSON.parse(reply) as TokenReply

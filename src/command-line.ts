@@ -65,6 +65,8 @@ export function createCommandLine(): CommandLine {
           text.replace(/^error: /, 'xoauthd: ').replace(/\n\((Did you mean .*)\)/, '\nhint: $1'),
         ),
     })
+    // What stands after a command is that command's, and sendmail's arguments are its own.
+    .enablePositionalOptions()
     .exitOverride()
   const examplesOf = new Map<Command, readonly string[]>()
   return {

@@ -63,6 +63,12 @@ export class NotAllowed extends Failure {
   readonly code = 'not-allowed'
 }
 
+/** A mail server did not take a token, though it is fresh. */
+export class LoginRefused extends Failure {
+  override readonly name = 'LoginRefused'
+  readonly code = 'not-allowed'
+}
+
 /** What stands between us and a token: the way there, the provider itself, a clock, or only time. */
 export type Trouble = 'network' | 'provider' | 'clock' | 'waiting'
 

@@ -17,7 +17,7 @@ export interface HttpRequest {
   readonly method: 'GET' | 'POST'
   readonly url: string
   readonly headers?: Readonly<Record<string, string>> | undefined
-  readonly body?: string | undefined
+  readonly body?: string | Buffer | undefined
   /** How long its answer may take; {@link usualTimeoutMs} unless set. */
   readonly timeoutMs?: number | undefined
 }

@@ -116,6 +116,17 @@ void t.test('services', async (t) => {
   ])
 })
 
+void t.test('what an account is sent by', async (t) => {
+  const config = await configOf(`${google}send = "gmail"\nhosts = { imap = "localhost:1993" }`)
+  t.match(config.accounts[0], {
+    services: ['smtp', 'imap', 'gmail'],
+    hosts: { smtp: 'smtp.gmail.com:465', imap: 'localhost:1993', pop: 'pop.gmail.com:995' },
+  })
+  await says(`${google}send = "gmail"\nservices = ["imap"]`, [
+    '6: account[1].send needs the service "gmail"; add it to services',
+  ])
+})
+
 void t.test('names that two accounts share', async () => {
   const taken = (name: string) =>
     `"${name}" is a name of account[1] already; give it to one of them (case does not matter)`

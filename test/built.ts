@@ -12,6 +12,7 @@ import t from 'tap'
 import type { getToken } from '../src/client.ts'
 import { createAuthority } from './fixtures/certificates.ts'
 import { createHome } from './fixtures/daemon.ts'
+import { apiNames, startMailApis } from './fixtures/mail-api-server.ts'
 import { googleNames, startGoogleServer } from './fixtures/google-server.ts'
 import { withRealNames } from './fixtures/real-names.ts'
 import { createServiceAccount } from './fixtures/service-account.ts'
@@ -26,14 +27,20 @@ void t.test('the bundle fetches a token with the library of Google', async (t) =
 user = "*@corp.example"
 provider = "google-service-account"
 key = { file = "key.json" }
+send = "gmail"
 `)
   t.teardown(() => home.remove())
   writeFileSync(join(home.path, 'key.json'), key.keyFile, { mode: 0o600 })
   const authority = await createAuthority(home.path)
-  const certificate = await authority.issue(googleNames)
+  const certificate = await authority.issue([...googleNames, ...apiNames])
   const google = await startGoogleServer({ ...certificate, serviceAccounts: [key.account] })
   t.teardown(() => google.close())
-  const names = Object.fromEntries(googleNames.map((name) => [name, google.port]))
+  const api = await startMailApis({ ...certificate, verify: (token) => google.accept(token) })
+  t.teardown(() => api.close())
+  const names = Object.fromEntries([
+    ...googleNames.map((name) => [name, google.port] as const),
+    ...apiNames.map((name) => [name, api.port] as const),
+  ])
   const { execArgv, env } = withRealNames(names, authority.caFile)
   const daemon = spawn(process.execPath, [...execArgv, program, 'serve'], {
     env: { ...home.env, ...env },
@@ -52,6 +59,13 @@ key = { file = "key.json" }
   t.ok(google.accept(reply.access_token, 'ann@corp.example'))
   const refusal = client.getToken('ann@other.example', { socket: home.socket })
   await t.rejects(refusal, { name: 'XoauthdError', code: 'unknown-account' })
+
+  const args = [...execArgv, program, 'sendmail', '-f', 'ann@corp.example', 'x@example.net']
+  const sendmail = spawn(process.execPath, args, { env: { ...home.env, ...env } })
+  sendmail.stdin.end('Subject: x\n\nby the bundle\n')
+  const said = await text(sendmail.stderr)
+  t.equal(said, '')
+  t.match(api.sent[0]?.message.toString(), /From: ann@corp\.example\r\n[^]*by the bundle\r\n$/)
 })
 
 void t.test('signals while it loads', async (t) => {

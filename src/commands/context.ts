@@ -3,9 +3,13 @@
  */
 import { dirname } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { XoauthdError, ask, socketPaths } from '../client.ts'
+import type { AccountConfig } from '../account-config.ts'
+import { createAccounts, type Account } from '../accounts.ts'
+import { XoauthdError, ask, getTokenFrom, socketPaths } from '../client.ts'
 import type { Common } from '../command-line.ts'
 import { readConfig } from '../config-file.ts'
+import { UnknownAccount } from '../errors.ts'
+import type { AskToken } from '../imap-login.ts'
 import type { SignInContext } from '../login.ts'
 import { createCommandRunner } from '../run-command.ts'
 import { createSecretReader } from '../secret.ts'
@@ -54,6 +58,40 @@ export async function socketsFor(options: Common): Promise<string[]> {
     if (options.config !== undefined) throw error
     return usual
   }
+}
+
+/**
+ * The account that answers for a mailbox, as the file has it, and made.
+ *
+ * @rejects UnknownAccount, ConfigError
+ */
+export async function configured(
+  options: Common,
+  mailbox: string,
+): Promise<{ config: AccountConfig; account: Account }> {
+  const { config, surroundings } = await signInContext(options)
+  const found = createAccounts(config, surroundings).find(mailbox)
+  const own = config.accounts.find(({ user }) => user === found?.account.user)
+  surroundings.transport.close()
+  if (found && own) return { config: own, account: found.account }
+  throw new UnknownAccount(`no account answers for ${mailbox}`, {
+    hint: `write one into ${config.file}`,
+  })
+}
+
+/**
+ * How the commands that talk to a mail server themselves get their tokens.
+ *
+ * @param waitS how long a refresh is waited for
+ */
+export async function askToken(
+  options: Common,
+  mailbox: string,
+  service: string,
+  waitS: number,
+): Promise<AskToken> {
+  const paths = await socketsFor(options)
+  return (refused) => getTokenFrom(paths, mailbox, { service, wait: waitS, refused })
 }
 
 /**

@@ -3,17 +3,23 @@ import type { CommandLine } from '../command-line.ts'
 import { defineAdd } from './add.ts'
 import { defineAsk } from './ask.ts'
 import { defineCompletion } from './completion.ts'
+import { defineGitCredential } from './git-credential.ts'
 import { defineInstallService } from './install-service.ts'
 import { defineMove } from './move.ts'
+import { defineSendmail } from './sendmail.ts'
 import { defineServe } from './serve.ts'
 import { defineSignIn } from './sign-in.ts'
 import { defineStore } from './store.ts'
+import { defineTunnel } from './tunnel.ts'
 
 export function defineCommands({ define, words }: CommandLine): void {
   defineServe(define)
   defineAdd(define)
   defineSignIn(define)
   defineAsk(define)
+  defineTunnel(define)
+  defineSendmail(define)
+  defineGitCredential(define)
   defineStore(define)
   defineMove(define)
   defineInstallService(define)

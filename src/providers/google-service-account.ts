@@ -11,6 +11,7 @@ import { describeSecret } from '../secret.ts'
 import {
   askGoogle,
   authority,
+  gmailHosts,
   loadGoogleAuth,
   servicesOf,
   tokenEndpoint,
@@ -40,6 +41,8 @@ export const googleServiceAccount = providerKind({
     const known = servicesOf(scopes)
     return { known, usual: known }
   },
+
+  mailHosts: () => gmailHosts,
 
   create(identity, settings, { transport, readSecret }) {
     const scopes = withMailScopes(identity.scopes)

@@ -10,6 +10,7 @@ import { readIdToken, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import {
   authority,
+  gmailHosts,
   loadGoogleAuth,
   servicesOf,
   askGoogle,
@@ -44,6 +45,8 @@ export const google = providerKind({
   page: 'google.md',
 
   services: (scopes) => ({ known: servicesOf(scopes), usual: ['smtp', 'imap'] }),
+
+  mailHosts: () => gmailHosts,
 
   problems(identity, settings) {
     const problems = []

@@ -6,9 +6,12 @@
  * transport, so that proxies, time limits and the reading of failures are the same for every provider,
  * and its own retries (3 of a 5xx, in 2 s) never come on top of the keeper's.
  */
-import type { auth as googleAuth } from 'googleapis/build/src/apis/gmail/index.js'
+import type {
+  auth as googleAuth,
+  gmail as gmailApi,
+} from 'googleapis/build/src/apis/gmail/index.js'
 import { parseObject } from '../json.ts'
-import type { Scopes } from './provider.ts'
+import type { MailHosts, Scopes } from './provider.ts'
 import type { Seen, Transport } from '../transport.ts'
 import { readTokenAnswer, type TokenAnswer } from './answers.ts'
 import type { Sent } from './explain.ts'
@@ -28,6 +31,13 @@ export const authority = new URL(tokenEndpoint).host
 const mailScope = 'https://mail.google.com/'
 /** `gmail` is the Gmail API, which the same scope opens. */
 const mailServices = ['smtp', 'imap', 'pop', 'gmail']
+
+/** developers.google.com/workspace/gmail/imap/imap-smtp */
+export const gmailHosts: MailHosts = {
+  smtp: 'smtp.gmail.com:465',
+  imap: 'imap.gmail.com:993',
+  pop: 'pop.gmail.com:995',
+}
 
 /** The scopes of each service: Google's, unless the file says otherwise. */
 export function withMailScopes(scopes: Scopes): Scopes {
@@ -80,12 +90,55 @@ export async function askGoogle(
   return readTokenAnswer(seen, { host: authority, nowMs, secrets, sent })
 }
 
+/**
+ * Hands a message to the Gmail API, as whoever the token belongs to.
+ *
+ * @param message header and body, with CRLF
+ */
+export async function sendByGmailApi(
+  transport: Transport,
+  accessToken: string,
+  message: Buffer,
+  signal: AbortSignal,
+): Promise<Seen> {
+  const { auth, gmail } = await loadGoogle()
+  let seen: Seen | undefined
+  const adapter: Adapter = async (config) => {
+    seen = await transport.send(
+      {
+        method: 'POST',
+        url: config.url.href,
+        headers: Object.fromEntries(new Headers(config.headers)),
+        body: Buffer.isBuffer(config.body) ? config.body : message,
+      },
+      signal,
+    )
+    return Object.assign(new Response(), { config, data: {} as never })
+  }
+  const client = new auth.OAuth2({ transporterOptions: { adapter, validateStatus: () => true } })
+  client.setCredentials({ access_token: accessToken })
+  await gmail({ version: 'v1', auth: client }).users.messages.send({
+    userId: 'me',
+    media: { mimeType: 'message/rfc822', body: message },
+  })
+  return seen ?? { kind: 'no-answer', error: new Error('nothing was asked') }
+}
+
 /** @returns the clients of the library */
 export async function loadGoogleAuth(): Promise<typeof googleAuth> {
-  const library: { auth?: typeof googleAuth; default?: { auth: typeof googleAuth } } =
+  return (await loadGoogle()).auth
+}
+
+interface Google {
+  readonly auth: typeof googleAuth
+  readonly gmail: typeof gmailApi
+}
+
+async function loadGoogle(): Promise<Google> {
+  const library: Partial<Google> & { default?: Google } =
     await import('googleapis/build/src/apis/gmail/index.js')
   // CommonJS: Node finds its names, and the bundle has them under `default` alone.
-  const auth = library.auth ?? library.default?.auth
-  if (!auth) throw new Error("Google's library has no auth")
-  return auth
+  const { auth, gmail } = library.default ?? library
+  if (!auth || !gmail) throw new Error("Google's library has no auth")
+  return { auth, gmail }
 }

@@ -75,7 +75,7 @@ export function cloudOf(
     mail: resource('mail'),
     exchange: resource('exchange'),
     graph: resource('graph'),
-    hosts: known.hosts,
+    hosts: { ...known.hosts, graph: new URL(resource('graph')).host },
   }
 }
 

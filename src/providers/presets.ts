@@ -7,9 +7,11 @@
  */
 import { clientSettings, problemsOf, type OAuth2Settings } from './oauth2-settings.ts'
 import { createOAuth2, type Ways } from './oauth2.ts'
-import { providerKind, type ProviderKind, type Scopes } from './provider.ts'
+import { providerKind, type MailHosts, type ProviderKind, type Scopes } from './provider.ts'
 
 interface Preset {
+  /** From the page of help of each for mail programs. */
+  readonly hosts?: MailHosts
   readonly recognised: NonNullable<ProviderKind['recognised']>
   readonly authorization_endpoint: string
   readonly token_endpoint: string
@@ -28,6 +30,11 @@ const minuteMs = 60_000
 const table: Readonly<Record<string, Preset>> = {
   // www.fastmail.com/for-developers/oauth (registration, PKCE); endpoints, scopes and issuer: Thunderbird.
   fastmail: {
+    hosts: {
+      imap: 'imap.fastmail.com:993',
+      smtp: 'smtp.fastmail.com:465',
+      pop: 'pop.fastmail.com:995',
+    },
     recognised: { domains: ['fastmail.com', 'fastmail.fm'], mx: ['messagingengine.com'] },
     authorization_endpoint: 'https://api.fastmail.com/oauth/authorize',
     token_endpoint: 'https://api.fastmail.com/oauth/refresh',
@@ -42,6 +49,11 @@ const table: Readonly<Record<string, Preset>> = {
 
   // developer.yahoo.com/oauth2/guide (endpoints), senders.yahooinc.com/developer/documentation (mail).
   yahoo: {
+    hosts: {
+      imap: 'imap.mail.yahoo.com:993',
+      smtp: 'smtp.mail.yahoo.com:465',
+      pop: 'pop.mail.yahoo.com:995',
+    },
     recognised: {
       domains: [
         'yahoo.com',
@@ -64,6 +76,7 @@ const table: Readonly<Record<string, Preset>> = {
 
   // The same two pages: AOL is Yahoo's by now, with host names and registrations of its own.
   aol: {
+    hosts: { imap: 'imap.aol.com:993', smtp: 'smtp.aol.com:465', pop: 'pop.aol.com:995' },
     recognised: { domains: ['aol.com', 'aim.com'], mx: [] },
     authorization_endpoint: 'https://api.login.aol.com/oauth2/request_auth',
     token_endpoint: 'https://api.login.aol.com/oauth2/get_token',
@@ -72,6 +85,7 @@ const table: Readonly<Record<string, Preset>> = {
 
   // yandex.com/dev/id/doc/en (endpoints, renewal), tech.yandex.com/oauth/doc/imap (mail); scopes: Thunderbird.
   yandex: {
+    hosts: { imap: 'imap.yandex.com:993', smtp: 'smtp.yandex.com:465' },
     recognised: {
       domains: ['yandex.com', 'yandex.ru', 'ya.ru'],
       mx: ['mx.yandex.net', 'mx.yandex.ru'],
@@ -83,6 +97,7 @@ const table: Readonly<Record<string, Preset>> = {
 
   // id.vk.com, "OAuth Mail" (scopes, "only together with userinfo"); Basic: Thunderbird, EmailEngine.
   mailru: {
+    hosts: { imap: 'imap.mail.ru:993', smtp: 'smtp.mail.ru:465' },
     recognised: { domains: ['mail.ru', 'bk.ru', 'inbox.ru', 'list.ru'], mx: ['emx.mail.ru'] },
     authorization_endpoint: 'https://oauth.mail.ru/login',
     token_endpoint: 'https://oauth.mail.ru/token',
@@ -92,6 +107,7 @@ const table: Readonly<Record<string, Preset>> = {
 
   // Thunderbird; Comcast itself publishes nothing.
   comcast: {
+    hosts: { imap: 'imap.comcast.net:993', smtp: 'smtp.comcast.net:465' },
     recognised: { domains: ['comcast.net'], mx: [] },
     authorization_endpoint: 'https://oauth.xfinity.com/oauth/authorize',
     token_endpoint: 'https://oauth.xfinity.com/oauth/token',
@@ -104,6 +120,7 @@ const table: Readonly<Record<string, Preset>> = {
 
   // vyvojari.seznam.cz/oauth/doc (endpoints); scopes: Thunderbird.
   seznam: {
+    hosts: { imap: 'imap.seznam.cz:993', smtp: 'smtp.seznam.cz:465' },
     recognised: {
       domains: ['seznam.cz', 'email.cz', 'post.cz', 'spoluzaci.cz'],
       mx: ['mx1.seznam.cz', 'mx2.seznam.cz'],
@@ -155,6 +172,7 @@ function presetKind(preset: Preset): ProviderKind {
     settings: clientSettings,
     preset: true,
     recognised: preset.recognised,
+    mailHosts: () => preset.hosts ?? {},
     page: 'others.md',
 
     services(scopes) {

@@ -167,9 +167,6 @@ export interface AccountIdentity {
 
 export type Scopes = Readonly<Record<string, readonly string[]>>
 
-/** The mail servers, as `host:port`. */
-export type MailHosts = Readonly<Partial<Record<'smtp' | 'imap' | 'pop', string | undefined>>>
-
 /** Whose name goes into the string of a shared mailbox, by service. */
 export type LoginAs = Readonly<Record<string, 'mailbox' | 'person'>>
 
@@ -179,6 +176,14 @@ export interface Surroundings {
   readonly readSecret: ReadSecret
   readonly runCommand: RunCommand
 }
+
+/**
+ * The mail servers, as `host:port`: smtp speaks TLS at once on 465 and after STARTTLS on any other port,
+ * imap after STARTTLS on 143 and at once on any other. `graph` is the host of Microsoft Graph.
+ */
+export type MailHosts = Readonly<
+  Partial<Record<'smtp' | 'imap' | 'pop' | 'graph', string | undefined>>
+>
 
 /** One line of the registry: the settings of a kind of account, and how to make a provider of them. */
 export interface ProviderKind<E extends Entries = Entries> {

@@ -1,5 +1,5 @@
 /** One request to a token endpoint (RFC 6749 3.2), with the client's authentication (2.3). */
-import type { HttpRequest, Seen, Transport } from '../transport.ts'
+import type { Seen, Transport } from '../transport.ts'
 import { readJsonAnswer, readTokenAnswer, type TokenAnswer } from './answers.ts'
 import { signAssertion, type AssertionKey } from './client-assertion.ts'
 import type { Sent } from './explain.ts'
@@ -53,13 +53,10 @@ export async function sendForm(
   nowMs: number,
   signal: AbortSignal,
 ): Promise<Exchange> {
-  const request = clientRequest(endpoint, client, form, nowMs)
+  const { headers, body } = clientRequest(client, endpoint, form, nowMs)
+  const request = { method: 'POST', url: endpoint, headers, body: body.toString() } as const
   const seen = await transport.send(request, signal)
-  const secrets = [
-    ...secretsIn(new URLSearchParams(request.body)),
-    ...secretsOf(client),
-    ...Object.values(client.extra ?? {}),
-  ]
+  const secrets = [...secretsIn(body), ...secretsOf(client), ...Object.values(client.extra ?? {})]
   const sent = sentIn(endpoint, new URLSearchParams({ client_id: client.id, ...form }))
   return { seen, asked: { host: new URL(endpoint).host, nowMs, secrets, sent } }
 }
@@ -78,11 +75,11 @@ export function sentIn(endpoint: string, form: URLSearchParams): Sent {
 }
 
 function clientRequest(
-  endpoint: string,
   client: Client,
+  endpoint: string,
   form: Readonly<Record<string, string>>,
   nowMs: number,
-): HttpRequest {
+): { headers: Record<string, string>; body: URLSearchParams } {
   const { authentication } = client
   const body = new URLSearchParams(form)
   const headers: Record<string, string> = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -97,7 +94,7 @@ function clientRequest(
       signAssertion(authentication, client.id, client.audience ?? endpoint, nowMs),
     )
   }
-  return { method: 'POST', url: endpoint, headers, body: body.toString() }
+  return { headers, body }
 }
 
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'

@@ -103,11 +103,12 @@ function readAccount(
       report([problem.key], problem.message)
   if (faulty.size > 0 || client === 'missing') return undefined
   // Nothing is faulty, so nothing was left out.
-  return resolved(common as Common, services, settings)
+  return resolved(common as Common, kind, services, settings)
 }
 
 function resolved(
   common: Common,
+  kind: ProviderKind,
   services: readonly string[],
   settings: AccountConfig['settings'],
 ): AccountConfig {
@@ -119,7 +120,7 @@ function resolved(
     services,
     loginAs: common.login_as,
     scopes: common.scopes,
-    hosts: common.hosts,
+    hosts: { ...kind.hosts, ...common.hosts },
     send: common.send,
     maxMailboxes: common.max_mailboxes,
     settings,

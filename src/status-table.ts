@@ -16,7 +16,8 @@ export function statusTable(status: DaemonStatus, nowS: number): string {
       .join('  ')
       .trimEnd()
   const notes = accounts.filter(({ message }) => message !== '').flatMap(note)
-  return `${[...rows.map(line), ...notes].join('\n')}\n`
+  const warnings = accounts.filter(({ too_long_for }) => too_long_for.length > 0).flatMap(warning)
+  return `${[...rows.map(line), ...notes, ...warnings].join('\n')}\n`
 }
 
 function cells(account: AccountStatus, nowS: number): string[] {
@@ -28,6 +29,11 @@ function cells(account: AccountStatus, nowS: number): string[] {
 
 function note({ user, message, hint }: AccountStatus): string[] {
   return ['', `${user}: ${message}`, ...(hint === '' ? [] : [`  hint: ${hint}`])]
+}
+
+function warning({ user, xoauth2_bytes, too_long_for }: AccountStatus): string[] {
+  const who = too_long_for.join(', ')
+  return ['', `${user}: its credential of ${xoauth2_bytes ?? 0} bytes is too long for ${who}`]
 }
 
 /** The largest unit is all that anybody wants to know. */

@@ -10,7 +10,7 @@ import ts from 'typescript'
 
 /** From the ground up; the same rows, in the same order, as in ARCHITECTURE.md. */
 const layers: Readonly<Record<string, readonly string[]>> = {
-  ground: ['version', 'socket-path', 'errors', 'address', 'log', 'identity', 'claim'],
+  ground: ['version', 'socket-path', 'errors', 'address', 'log', 'identity', 'claim', 'shipped'],
   'keys and values': ['secret', 'schema', 'config-error', 'locate', 'schema-check'],
   network: ['transport'],
   providers: [
@@ -39,10 +39,20 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   store: ['store'],
   keeping: ['slot', 'slot-table', 'kept', 'hosts', 'renewal', 'plan', 'serving', 'keeper'],
   answering: ['protocol', 'credentials', 'audit', 'bind', 'activation', 'socket'],
+  'mail agents': [
+    'agents/agent',
+    'agents/lengths',
+    'agents/senders',
+    'agents/readers',
+    'agents/readers-and-senders',
+    'agents/programs',
+    'agents/index',
+    'setup',
+  ],
   showing: ['status', 'status-table'],
   'signing in': ['client', 'signin-page', 'signin', 'login'],
   program: ['alarm', 'daemon', 'command-line'],
-  commands: ['commands/context', 'commands/serve', 'commands/sign-in', 'commands/ask', 'cli'],
+  commands: ['commands/context', 'commands/serve', 'commands/sign-in', 'commands/ask', 'commands/setup', 'cli'],
 }
 
 const order = Object.values(layers).flat()

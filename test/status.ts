@@ -70,6 +70,8 @@ void t.test('an account that is well', (t) => {
     signed_in_at: startMs / 1000 - 5,
     next_refresh_at: (startMs + 45 * 60_000) / 1000,
     tokens: 1,
+    xoauth2_bytes: 20 + 'me@example.com'.length + 'a secret'.length,
+    too_long_for: [],
     message: '',
     hint: '',
   })

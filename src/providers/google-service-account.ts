@@ -11,6 +11,7 @@ import { describeSecret } from '../secret.ts'
 import {
   askGoogle,
   authority,
+  gmailHosts,
   loadGoogleAuth,
   servicesOf,
   tokenEndpoint,
@@ -32,6 +33,8 @@ export const googleServiceAccount = providerKind({
   settings: {
     key: secret('the JSON key of the service account'),
   },
+
+  hosts: gmailHosts,
 
   services(scopes) {
     const known = servicesOf(scopes)

@@ -10,6 +10,7 @@ import { readIdToken, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import {
   authority,
+  gmailHosts,
   loadGoogleAuth,
   servicesOf,
   askGoogle,
@@ -35,6 +36,8 @@ export const google = providerKind({
       loopbackHostPort('where login waits for the answer, when not where redirect_uri points'),
     ),
   },
+
+  hosts: gmailHosts,
 
   services: (scopes) => ({ known: servicesOf(scopes), usual: ['smtp', 'imap'] }),
 

@@ -19,6 +19,13 @@ type Adapter = NonNullable<TransporterOptions['adapter']>
 
 /** Where Google issues tokens; also the audience of an assertion. */
 export const tokenEndpoint = 'https://oauth2.googleapis.com/token'
+/** developers.google.com/workspace/gmail/imap/imap-smtp */
+export const gmailHosts = {
+  smtp: 'smtp.gmail.com:465',
+  imap: 'imap.gmail.com:993',
+  pop: 'pop.gmail.com:995',
+} as const
+
 export const authority = new URL(tokenEndpoint).host
 /** The one scope that IMAP, POP and SMTP accept: developers.google.com/workspace/gmail/imap/xoauth2-protocol */
 const mailScope = 'https://mail.google.com/'

@@ -133,6 +133,8 @@ export interface Surroundings {
 export interface ProviderKind<E extends Entries = Entries> {
   /** The keys of `[[account]]` that belong to this kind alone. */
   readonly settings: E
+  /** The usual mail servers, as `host:port`; an account's own `hosts` go before. */
+  readonly hosts?: Readonly<Partial<Record<'smtp' | 'imap' | 'pop', string>>>
   /**
    * The services that such an account can be asked for.
    *

@@ -23,7 +23,11 @@ void t.test('the least there can be', async (t) => {
         services: ['smtp', 'imap'],
         loginAs: {},
         scopes: {},
-        hosts: {},
+        hosts: {
+          smtp: 'smtp.gmail.com:465',
+          imap: 'imap.gmail.com:993',
+          pop: 'pop.gmail.com:995',
+        },
         send: undefined,
         maxMailboxes: 100_000,
         settings: {

@@ -3,12 +3,13 @@
  * with what `xoauthd setup` writes, and ends as its README says when there is no token or the server
  * refuses it.
  */
-import { readFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs } from '../fixtures/installed.ts'
-import { me, openOffice, tryAgent, type Desk } from '../fixtures/mail-office.ts'
+import { tryAgent } from '../fixtures/agent-trial.ts'
+import { me, openOffice, type Desk, type Outcome } from '../fixtures/mail-office.ts'
 
 /** What both show when they could not sign in; they stay open then, and are killed. */
 const noMailbox = /\(no mailbox\)/
@@ -58,10 +59,33 @@ void t.test('agents that do both', needs(...dovecotProgram), async (t) => {
       }),
     )
   }
+
+  await t.test('aerc reads', both(needs('aerc', 'aerc'), needs('script', 'bsdutils')), (t) =>
+    tryAgent(t, office, {
+      agent: 'aerc',
+      async prepare(desk) {
+        const folder = join(desk.home, '.config', 'aerc')
+        await mkdir(folder, { recursive: true })
+        await copyFile(desk.file('accounts.conf'), join(folder, 'accounts.conf'))
+        // It looks where it was installed for the files that it makes of its own accord.
+        for (const name of ['aerc.conf', 'binds.conf']) await writeFile(join(folder, name), '')
+      },
+      // It shows the list of messages, and stays open.
+      act: (desk) =>
+        inTerminal(
+          desk,
+          'stty rows 24 columns 80; exec aerc',
+          /waiting|Disconnected|Failed to load config/,
+        ),
+      done(t, { output }) {
+        t.match(output, /waiting/, 'the subject is on the screen')
+      },
+      refused: { status: null, says: /Disconnected/ },
+      none: { status: null, says: /Invalid source credentials/, silent: true },
+    }),
+  )
 })
 
-async function inTerminal(desk: Desk, command: string) {
-  return desk.run(['script', '--quiet', '--return', '--command', command, '/dev/null'], {
-    until: noMailbox,
-  })
+async function inTerminal(desk: Desk, command: string, until = noMailbox): Promise<Outcome> {
+  return desk.run(['script', '--quiet', '--return', '--command', command, '/dev/null'], { until })
 }

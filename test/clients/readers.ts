@@ -9,7 +9,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs, needsSaslPlugin } from '../fixtures/installed.ts'
-import { me, openOffice, tryAgent, type Desk, type Outcome } from '../fixtures/mail-office.ts'
+import { tryAgent } from '../fixtures/agent-trial.ts'
+import { me, openOffice, type Desk, type Outcome } from '../fixtures/mail-office.ts'
 
 const dovecot = needs(...dovecotProgram)
 const root = process.getuid?.() === 0

@@ -8,14 +8,8 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { needs } from '../fixtures/installed.ts'
-import {
-  me,
-  openOffice,
-  tryAgent,
-  type Office,
-  type Outcome,
-  type Trial,
-} from '../fixtures/mail-office.ts'
+import { tryAgent, type Trial } from '../fixtures/agent-trial.ts'
+import { me, openOffice, type Office, type Outcome } from '../fixtures/mail-office.ts'
 
 const someone = 'someone@example.net'
 const mail = `From: ${me}\nTo: ${someone}\nSubject: test\n\nhello\n`

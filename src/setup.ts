@@ -32,7 +32,7 @@ export interface Customer {
 /** These begin in plain text and change over by STARTTLS (RFC 8314 3.3 and 7.3); all others are TLS at once. */
 const startTlsPorts = [25, 110, 143, 587]
 /** All templates quote their values somehow, each in its own way, and none needs to quote these. */
-const plain = /^[\p{L}\p{N}@/.:+=_-]+$/u
+const plain = /^(?:\*@)?[\p{L}\p{N}@/.:+=_-]+$/u
 
 /** @throws Misconfigured when a name cannot stand in every agent's configuration as it is */
 export function doorsOf({ mailbox, login, hosts }: Customer, place: Place): At {

@@ -65,6 +65,16 @@ void t.test('one address of a whole domain', async (t) => {
   t.equal(stderr, '')
 })
 
+void t.test('a whole domain, for who can serve one', async (t) => {
+  const { stdout } = await setup(['exim', '*@corp.example'])
+  t.match(stdout, '\n*@corp.example: host=smtp.gmail.com port=587\n')
+  t.match(await setup(['msmtp', '*@corp.example']), {
+    code: 64,
+    stdout: '',
+    stderr: /msmtp is set up for one address, not for \*@corp\.example\nhint: /,
+  })
+})
+
 void t.test('a service that the account does not have', async (t) => {
   const { stderr } = await setup(['mpop', 'me@gmail.com'])
   t.match(stderr, 'the account of me@gmail.com has no service pop: add it to its services')

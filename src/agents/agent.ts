@@ -67,5 +67,7 @@ export interface Agent {
   readonly requires: readonly Requirement[]
   /** None where no limit was met up to 16 KB. */
   readonly limit?: TokenLimit
+  /** Whether one configuration can serve all mailboxes of a domain. */
+  readonly takesDomains?: true
   files(at: At): readonly ConfigurationFile[]
 }

@@ -76,6 +76,7 @@ export const exim: Agent = {
   services: ['smtp'],
   requires: [{ program: 'exim4', debianPackage: 'exim4-daemon-light' }],
   limit: { of: 'string', bytes: 3069 },
+  takesDomains: true,
   files: eximFiles,
 }
 

@@ -1,12 +1,12 @@
 /** `setup`: prints the configuration of a mail agent for an account. */
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { createAccounts } from '../accounts.ts'
+import { createAccounts, type Account, type Found } from '../accounts.ts'
+import { wildcardDomain } from '../address.ts'
 import type { Agent, ConfigurationFile, Requirement } from '../agents/agent.ts'
 import { agents } from '../agents/index.ts'
 import { complain, type Common, type Define } from '../command-line.ts'
 import { BadRequest, UnknownAccount } from '../errors.ts'
-import type { Account, Found } from '../accounts.ts'
 import { customerOf, doorsOf, eximSocketOf, obstacles, usualPlace } from '../setup.ts'
 import type { DaemonStatus } from '../status.ts'
 import { control, signInContext } from './context.ts'
@@ -41,6 +41,10 @@ async function setup(
     throw new UnknownAccount(`no account answers for ${user ?? ''}`, {
       hint: `${config.file} has ${accounts.all.map((account) => account.user).join(', ')}`,
     })
+  if (wildcardDomain(found.mailbox) !== undefined && agent.takesDomains !== true)
+    throw new BadRequest(`${agent.name} is set up for one address, not for ${found.mailbox}`, {
+      hint: 'give one address of that domain',
+    })
   const own = locate('xoauthd')
   const eximSocket = eximSocketOf(config.sockets, found.mailbox)
   const place = {
@@ -73,7 +77,7 @@ function agentNamed(name: string): Agent {
 
 function onlyOne(accounts: readonly Account[]): Found {
   const [account, ...others] = accounts
-  if (!account || others.length > 0 || account.user.startsWith('*'))
+  if (!account || others.length > 0)
     throw new BadRequest('whose configuration it shall be is not said', {
       hint: 'give an address after the name of the agent',
     })

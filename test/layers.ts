@@ -52,7 +52,14 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   showing: ['status', 'status-table'],
   'signing in': ['client', 'signin-page', 'signin', 'login'],
   program: ['alarm', 'daemon', 'command-line'],
-  commands: ['commands/context', 'commands/serve', 'commands/sign-in', 'commands/ask', 'commands/setup', 'cli'],
+  commands: [
+    'commands/context',
+    'commands/serve',
+    'commands/sign-in',
+    'commands/ask',
+    'commands/setup',
+    'cli',
+  ],
 }
 
 const order = Object.values(layers).flat()

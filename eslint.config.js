@@ -27,7 +27,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.js', 'bin/*'],
+    files: ['**/*.js', 'bin/*', 'examples/**/*.mjs'],
     languageOptions: {
       globals: {
         process: 'readonly',

@@ -53,11 +53,16 @@ function ends({ ends_at, ends_because }: AccountStatus, nowS: number): string {
   return ends_at === null ? '-' : `in ${duration(ends_at - nowS)} (${ends_because})`
 }
 
-function notesOf({ user, message, hint, ends_warning }: AccountStatus): string[] {
+function notesOf(account: AccountStatus): string[] {
+  const { user, message, hint, ends_warning, too_long_for, xoauth2_bytes } = account
+  const agents = too_long_for.join(', ')
   return [
     ...(message === '' ? [] : ['', `${user}: ${message}`]),
     ...(message === '' || hint === '' ? [] : [`  hint: ${hint}`]),
     ...(ends_warning === '' ? [] : ['', `${user}: will end soon: ${ends_warning}`]),
+    ...(agents === ''
+      ? []
+      : ['', `${user}: its credential of ${xoauth2_bytes ?? 0} bytes is too long for ${agents}`]),
   ]
 }
 

@@ -3,6 +3,8 @@
  * anything secret. The JSON is documented and stable: within a version, keys are only added.
  */
 import { wildcardDomain } from './address.ts'
+import { agents } from './agents/index.ts'
+import { isTooLong, xoauth2Bytes } from './agents/lengths.ts'
 import { StoreLocked, asFailure, type Failure } from './errors.ts'
 import { predictionFor, type Kept } from './kept.ts'
 import { remainingMs, type Slot } from './slot.ts'
@@ -35,6 +37,10 @@ export interface AccountStatus {
   readonly ends_warning: string
   /** How many tokens are held: more than one for services with scopes of their own, or a wildcard. */
   readonly tokens: number
+  /** The longest XOAUTH2 string of these, in bytes before base64; null when there is none. */
+  readonly xoauth2_bytes: number | null
+  /** The mail agents that cannot send so long a one, each with its version. */
+  readonly too_long_for: readonly string[]
   readonly message: string
   readonly hint: string
 }
@@ -121,6 +127,7 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
   let refreshedAtMs = 0
   let expiresAtMs = Infinity
   let tokens = 0
+  let longest = { login: '', bytes: 0 }
   for (const slot of kept.slots.all()) {
     // A mailbox that the provider does not know says nothing of the account.
     if (isUnknown(slot) && !kept.slots.isOwn(slot)) continue
@@ -128,6 +135,7 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
     const { token } = slot.state
     if (!token || remainingMs(token, nowMs) <= 0) continue
     tokens++
+    longest = longer(longest, account.loginName(slot.request), token.value)
     refreshedAtMs = Math.max(refreshedAtMs, token.obtainedAtMs)
     expiresAtMs = Math.min(expiresAtMs, token.expiresAtMs)
   }
@@ -145,6 +153,8 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
     next_refresh_at: nextRefreshAt(worst),
     ...endOf(kept, nowMs),
     tokens,
+    xoauth2_bytes: tokens > 0 ? longest.bytes : null,
+    too_long_for: tooShortAgents(longest),
     message: failure?.message ?? '',
     hint: failure?.hint ?? '',
   }
@@ -162,6 +172,23 @@ function endOf(
     ends_because: because,
     ends_warning: nowMs < warnAtMs ? '' : `${sentence}; ${next}`,
   }
+}
+
+interface Credential {
+  readonly login: string
+  /** Of the XOAUTH2 string. */
+  readonly bytes: number
+}
+
+function longer(before: Credential, login: string, token: string): Credential {
+  const bytes = xoauth2Bytes(login, Buffer.byteLength(token))
+  return bytes > before.bytes ? { login, bytes } : before
+}
+
+function tooShortAgents({ login, bytes }: Credential): string[] {
+  return agents
+    .filter((agent) => isTooLong(agent, login, bytes))
+    .map(({ name, version }) => `${name} ${version}`)
 }
 
 function conditionOf({ state }: Slot): AccountCondition {

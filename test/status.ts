@@ -82,6 +82,8 @@ void t.test('an account that is well', (t) => {
     ends_because: '',
     ends_warning: '',
     tokens: 1,
+    xoauth2_bytes: 20 + 'me@example.com'.length + 'a secret'.length,
+    too_long_for: [],
     message: '',
     hint: '',
   })

@@ -8,6 +8,7 @@ import { defineInstallService } from './install-service.ts'
 import { defineMove } from './move.ts'
 import { defineSendmail } from './sendmail.ts'
 import { defineServe } from './serve.ts'
+import { defineSetup } from './setup.ts'
 import { defineSignIn } from './sign-in.ts'
 import { defineStore } from './store.ts'
 import { defineTunnel } from './tunnel.ts'
@@ -17,6 +18,7 @@ export function defineCommands({ define, words }: CommandLine): void {
   defineAdd(define)
   defineSignIn(define)
   defineAsk(define)
+  defineSetup(define)
   defineTunnel(define)
   defineSendmail(define)
   defineGitCredential(define)

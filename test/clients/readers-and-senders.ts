@@ -1,0 +1,91 @@
+/**
+ * The real neomutt, mutt and aerc as examples/ use them: each fetches a mail in a terminal and sends one
+ * with what `xoauthd setup` writes, and ends as its README says when there is no token or the server
+ * refuses it.
+ */
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { dovecotProgram } from '../fixtures/dovecot.ts'
+import { both, needs } from '../fixtures/installed.ts'
+import { tryAgent } from '../fixtures/agent-trial.ts'
+import { me, openOffice, type Desk, type Outcome } from '../fixtures/mail-office.ts'
+
+/** What both show when they could not sign in; they stay open then, and are killed. */
+const noMailbox = /\(no mailbox\)/
+const someone = 'someone@example.net'
+const mail =
+  'From: ann@example.net\nTo: me@example.org\nSubject: waiting\nMessage-ID: <1@example.net>\n\nhello\n'
+
+void t.test('agents that do both', needs(...dovecotProgram), async (t) => {
+  const office = await openOffice(t)
+  t.teardown(() => office.close())
+  await office.dovecot.deliver(me, mail)
+  const { mailServer } = office
+
+  for (const [program, rc, refusal] of [
+    ['neomutt', 'neomuttrc', /SMTP session failed: 334 /],
+    ['mutt', 'muttrc', /SMTP session failed: 535 /],
+  ] as const) {
+    await t.test(`${program} sends`, needs(program, program), (t) =>
+      tryAgent(t, office, {
+        agent: program,
+        act: (desk) =>
+          desk.run([program, '-n', '-F', desk.file(rc), '-s', program, someone], {
+            stdin: 'hello\n',
+          }),
+        done(t, { status, output }) {
+          t.equal(status, 0, 'exit status', { output })
+          const sent = new RegExp(`^Subject: ${program}[^]*hello`, 'm')
+          t.match(mailServer.mails.at(-1), { user: me, from: me, to: [someone], body: sent })
+        },
+        refused: { status: 1, says: refusal },
+        none: { status: 1, says: /Command returned empty string/ },
+      }),
+    )
+
+    const keys = '<copy-message>~/copy<enter>y<quit>y'
+    const programs = both(needs(program, program), needs('script', 'bsdutils'))
+    await t.test(`${program} reads`, programs, (t) =>
+      tryAgent(t, office, {
+        agent: program,
+        act: (desk) => inTerminal(desk, `${program} -n -F '${desk.file(rc)}' -e 'push "${keys}"'`),
+        async done(t, { output }, desk) {
+          const copy = await readFile(join(desk.home, 'copy'), 'utf8').catch(() => undefined)
+          t.match(copy, /^Subject: waiting[^]*hello/m, 'a mail', { output })
+        },
+        refused: { status: null, says: noMailbox },
+        none: { status: null, says: noMailbox },
+      }),
+    )
+  }
+
+  await t.test('aerc reads', both(needs('aerc', 'aerc'), needs('script', 'bsdutils')), (t) =>
+    tryAgent(t, office, {
+      agent: 'aerc',
+      async prepare(desk) {
+        const folder = join(desk.home, '.config', 'aerc')
+        await mkdir(folder, { recursive: true })
+        await copyFile(desk.file('accounts.conf'), join(folder, 'accounts.conf'))
+        // It looks where it was installed for the files that it makes of its own accord.
+        for (const name of ['aerc.conf', 'binds.conf']) await writeFile(join(folder, name), '')
+      },
+      // It shows the list of messages, and stays open.
+      act: (desk) =>
+        inTerminal(
+          desk,
+          'stty rows 24 columns 80; exec aerc',
+          /waiting|Disconnected|Failed to load config/,
+        ),
+      done(t, { output }) {
+        t.match(output, /waiting/, 'the subject is on the screen')
+      },
+      refused: { status: null, says: /Disconnected/ },
+      none: { status: null, says: /Invalid source credentials/, silent: true },
+    }),
+  )
+})
+
+async function inTerminal(desk: Desk, command: string, until = noMailbox): Promise<Outcome> {
+  return desk.run(['script', '--quiet', '--return', '--command', command, '/dev/null'], { until })
+}

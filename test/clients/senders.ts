@@ -1,0 +1,101 @@
+/**
+ * The real msmtp, s-nail, curl, Python and nodemailer as examples/ use them: each sends a mail with what
+ * `xoauthd setup` writes, and ends as its README says when there is no token or the server refuses it.
+ */
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { dovecotProgram } from '../fixtures/dovecot.ts'
+import { needs } from '../fixtures/installed.ts'
+import { tryAgent, type Trial } from '../fixtures/agent-trial.ts'
+import { me, openOffice, type Office, type Outcome } from '../fixtures/mail-office.ts'
+
+const someone = 'someone@example.net'
+const mail = `From: ${me}\nTo: ${someone}\nSubject: test\n\nhello\n`
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+void t.test('agents that send', needs(...dovecotProgram), async (t) => {
+  const office = await openOffice(t)
+  t.teardown(() => office.close())
+  const trial = async (
+    name: string,
+    option: { skip: string | false },
+    more: Omit<Trial, 'agent' | 'done'>,
+  ) =>
+    t.test(name, option, (t) =>
+      tryAgent(t, office, { agent: name, done: arrives(office), ...more }),
+    )
+
+  await trial('msmtp', needs('msmtp', 'msmtp'), {
+    act: (desk) => desk.run(['msmtp', `--file=${desk.file('msmtprc')}`, someone], { stdin: mail }),
+    refused: { status: 77, says: /authentication failed \(method XOAUTH2\)/ },
+    none: { status: 78, says: /msmtp: cannot read output of / },
+  })
+
+  await trial('s-nail', needs('s-nail', 's-nail'), {
+    act: (desk) =>
+      desk.run(['s-nail', '-n', '-A', 'me', '-s', 'test', someone], {
+        stdin: 'hello\n',
+        env: { MAILRC: desk.file('mailrc') },
+      }),
+    refused: { status: 4, says: /SMTP server: 334 / },
+    none: { status: 4, says: /A password is necessary for smtp authentication/ },
+  })
+
+  await trial('curl', needs('curl', 'curl'), {
+    async prepare({ home }) {
+      await writeFile(join(home, 'mail'), mail)
+    },
+    act: (desk) => desk.run(['sh', desk.file('send.sh'), 'mail', someone]),
+    refused: { status: 67, says: /curl: \(67\) / },
+    none: { status: 'that of xoauthd', says: /^xoauthd: / },
+  })
+
+  await trial('python', needs('python3', 'python3'), {
+    act: (desk) => desk.run(['python3', desk.file('send.py'), someone], { stdin: mail }),
+    refused: { status: 1, says: /smtplib\.SMTPAuthenticationError: \(535, / },
+    none: { status: 1, says: /CalledProcessError/ },
+  })
+
+  await trial(
+    'nodemailer',
+    { skip: false },
+    {
+      // As `npm install` leaves them.
+      async prepare({ home }) {
+        const modules = join(home, 'setup', 'node_modules')
+        await mkdir(modules)
+        await symlink(join(root, 'node_modules/nodemailer'), join(modules, 'nodemailer'))
+        await symlink(root, join(modules, 'xoauthd'))
+      },
+      act: (desk) => desk.run([process.execPath, desk.file('send.mjs'), someone]),
+      refused: { status: 1, says: /Invalid login: 535 / },
+      none: { status: 1, says: /XoauthdError/, silent: true },
+    },
+  )
+
+  // It knows no OAuth in Debian 12; the README says so. When it learns, this fails.
+  await t.test('swaks', needs('swaks', 'swaks'), async (t) => {
+    const { mailServer } = office
+    const before = mailServer.attempts.length
+    const desk = await office.desk('msmtp')
+    const { output } = await desk.run([
+      ...(['swaks', '--server', 'localhost', '--port', String(mailServer.port)] as const),
+      ...['--tls-on-connect', '--to', someone, '--from', me],
+      ...['--auth', 'XOAUTH2', '--auth-user', me, '--auth-password', 'x'],
+    ])
+    t.match(output, /XOAUTH2 is not a recognized auth type/)
+    t.same([mailServer.attempts.length, mailServer.anonymous], [before, []])
+  })
+})
+
+function arrives({ mailServer }: Office) {
+  const before = mailServer.mails.length
+  return (t: Test, { status, output }: Outcome) => {
+    t.equal(status, 0, 'exit status', { output })
+    const [one, ...more] = mailServer.mails.slice(before)
+    t.match(one, { user: me, from: me, to: [someone], body: /^Subject: test[^]*hello/m })
+    t.same(more, [])
+  }
+}

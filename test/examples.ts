@@ -1,0 +1,24 @@
+/** The configurations of examples/ are what the templates make of an account at Gmail. */
+import { readFile, stat } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { exampleFiles } from '../build/examples.ts'
+import { agents } from '../src/agents/index.ts'
+
+const pathOf = (path: string) => fileURLToPath(new URL(`../examples/${path}`, import.meta.url))
+
+void t.test('each file is what its template makes', async (t) => {
+  for (const { path, text, executable } of exampleFiles()) {
+    t.equal(await readFile(pathOf(path), 'utf8'), text, `${path}: run npm run examples`)
+    t.equal(((await stat(pathOf(path))).mode & 0o100) !== 0, executable, path)
+  }
+})
+
+void t.test('each agent has a README, which names its version and limit', async (t) => {
+  for (const { name, version, limit, requires } of agents) {
+    const readme = await readFile(pathOf(`${name}/README.md`), 'utf8')
+    t.ok(readme.includes(version), `${name}: ${version}`)
+    for (const { debianPackage } of requires) t.ok(readme.includes(debianPackage), debianPackage)
+    if (limit) t.match(readme.replaceAll(',', ''), new RegExp(`\\b${limit.bytes}\\b`), name)
+  }
+})

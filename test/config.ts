@@ -185,8 +185,6 @@ void t.test('keys that there are not', async (t) => {
   ])
 })
 
-void t.test('keys of a later version', async () => {})
-
 void t.test('the key of the store, and who is told', async (t) => {
   const config = await configOf(
     `${google}[store]\nkey = { file = "k" }\n[notify]\ncommand = ["tell", "me"]`,

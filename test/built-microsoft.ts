@@ -126,7 +126,11 @@ function chunksWith(text: string): readonly string[] {
   const names = readdirSync(join(root, 'dist')).filter((name) => name.endsWith('.js'))
   return names.filter((name) => {
     const isProgram = name === 'cli.js' || name === 'client.js'
-    return !isProgram && readFileSync(join(root, 'dist', name), 'utf8').includes(text)
+    if (isProgram) return false
+    // Long lines are broken, in the middle of a string too.
+    return readFileSync(join(root, 'dist', name), 'utf8')
+      .replaceAll('\\\n', '')
+      .includes(text)
   })
 }
 

@@ -60,8 +60,8 @@ async function findFile(given: string | undefined, env: NodeJS.ProcessEnv) {
   throw refusal(
     candidates[0] ?? systemFile,
     candidates.length === 1
-      ? 'does not exist; examples/config.toml shows what goes in'
-      : `does not exist, nor does ${systemFile}; write one, examples/config.toml shows what goes in`,
+      ? 'does not exist; make it with: xoauthd add ADDRESS'
+      : `does not exist, nor does ${systemFile}; make one with: xoauthd add ADDRESS`,
   )
 }
 

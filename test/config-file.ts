@@ -53,7 +53,7 @@ void t.test('which file', async (t) => {
 void t.test('no file', async (t) => {
   const { home, write, refused } = place(t)
   const usual = join(home, '.config/xoauthd/config.toml')
-  const both = `${usual}: does not exist, nor does /etc/xoauthd/config.toml; write one, examples/config.toml shows what goes in`
+  const both = `${usual}: does not exist, nor does /etc/xoauthd/config.toml; make one with: xoauthd add ADDRESS`
   await refused(undefined, { HOME: home }, both)
   write('.config', 0o600, 'a file where a folder should be')
   await refused(undefined, { HOME: home }, both)
@@ -65,7 +65,7 @@ void t.test('no file', async (t) => {
   process.env['HOME'] = home
   await refused(undefined, { HOME: 'relative' }, both)
   const named = join(home, 'named.toml')
-  const message = `${named}: does not exist; examples/config.toml shows what goes in`
+  const message = `${named}: does not exist; make it with: xoauthd add ADDRESS`
   await refused(named, {}, message)
   await refused(undefined, { XOAUTHD_CONFIG: named }, message)
 })

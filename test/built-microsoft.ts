@@ -76,7 +76,7 @@ async function signIn(home: Home): Promise<string> {
 
 /** @param variables are set by env(1), out of reach of what counts the coverage of the tests */
 async function startBuilt(home: Home, ...variables: readonly string[]) {
-  const command = [...variables, process.execPath, ...execArgv, program, 'serve']
+  const command = ['NODE_OPTIONS=', ...variables, process.execPath, ...execArgv, program, 'serve']
   const child = spawn('env', command, {
     env: { ...home.env, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],

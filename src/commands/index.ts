@@ -10,6 +10,7 @@ import { defineSendmail } from './sendmail.ts'
 import { defineServe } from './serve.ts'
 import { defineSetup } from './setup.ts'
 import { defineSignIn } from './sign-in.ts'
+import { defineStatus } from './status.ts'
 import { defineStore } from './store.ts'
 import { defineTunnel } from './tunnel.ts'
 
@@ -18,6 +19,7 @@ export function defineCommands({ define, words }: CommandLine): void {
   defineAdd(define)
   defineSignIn(define)
   defineAsk(define)
+  defineStatus(define)
   defineSetup(define)
   defineTunnel(define)
   defineSendmail(define)

@@ -34,6 +34,7 @@ const account: Account = {
     },
   },
   services: ['smtp'],
+  knownServices: ['smtp'],
   mailboxes: [],
   wildcard: true,
   maxMailboxes: count,

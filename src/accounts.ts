@@ -17,6 +17,8 @@ export interface Account {
   readonly kind: string
   readonly provider: Provider
   readonly services: readonly string[]
+  /** All that its provider can serve with the scopes that the file has. */
+  readonly knownServices: readonly string[]
   readonly mailboxes: readonly string[]
   /** Whether it answers for mailboxes that no list names. */
   readonly wildcard: boolean
@@ -88,6 +90,7 @@ function createAccount(config: AccountConfig, surroundings: Surroundings): Accou
     kind: config.provider,
     provider,
     services: config.services,
+    knownServices: kind.services(config.scopes).known,
     mailboxes,
     wildcard: [config.user, ...mailboxes].some((name) => wildcardDomain(name) !== undefined),
     maxMailboxes: config.maxMailboxes,

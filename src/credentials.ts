@@ -48,7 +48,7 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
         throw new NotAllowed(`this socket does not serve ${service} for ${mailbox}`)
       if (!account.services.includes(service))
         throw new NotAllowed(`the account ${account.user} has no service ${service}`, {
-          hint: `add it to its services, then run: xoauthd ${account.provider.signIn ? `login ${account.user}` : 'reload'}`,
+          hint: howToAdd(service, account),
         })
       const request = { service, mailbox }
       const wanted = {
@@ -62,6 +62,13 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
         : credentialOf(account, request, token)
     },
   }
+}
+
+function howToAdd(service: string, { knownServices, provider, user }: Account): string {
+  const where = knownServices.includes(service)
+    ? 'its services'
+    : 'its scopes and, where the file lists them, to its services'
+  return `add it to ${where}, then run: xoauthd ${provider.signIn ? `login ${user}` : 'reload'}`
 }
 
 function credentialOf(account: Account, request: TokenRequest, token: Token): Credential {

@@ -178,7 +178,8 @@ export async function startDaemon(
   }
   for (const path of listeners.unclaimed())
     log.warn('socket not configured', { socket: path, hint: 'add a [[socket]] with this path' })
-  void expiryWatch.look(Date.now())
+  // What is found to end soon is told at once, and not a tick later.
+  void expiryWatch.look(Date.now()).then(() => watch.tick(Date.now()))
   const { length } = listeners.paths()
   log.info('ready', { version, accounts: config.accounts.length, sockets: length })
 

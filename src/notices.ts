@@ -2,10 +2,11 @@
  * What a person has to be told, and when. Pure.
  *
  * Promises few notices: the accounts of one provider that are in the same trouble share one, it is
- * repeated with growing gaps, what joins it waits for the shortest of them, and what heals is forgotten.
+ * repeated with growing gaps, what joins it waits for the shortest of them, and what heals is forgotten. What
+ * will end is told once, when it is time to do something about it.
  */
 import { SignInNeeded, StoreLocked, UnknownAccount, type Failure } from './errors.ts'
-import type { Kept } from './kept.ts'
+import { predictionFor, type Kept } from './kept.ts'
 import { remainingMs, type Slot } from './slot.ts'
 
 /** What `XOAUTHD_EVENT` can be. */
@@ -28,6 +29,8 @@ export interface Trouble {
   readonly account: string | undefined
   readonly message: string
   readonly hint: string | undefined
+  /** Epoch ms: of what is told before it happens, and so once for each end. */
+  readonly endsAtMs?: number
 }
 
 export interface Notice {
@@ -40,7 +43,7 @@ export interface Notice {
 /** What has been told of one group, by event and group. */
 export type Told = ReadonlyMap<
   string,
-  { readonly accounts: ReadonlySet<string>; readonly atMs: number; readonly gapMs: number }
+  { readonly matters: ReadonlySet<string>; readonly atMs: number; readonly gapMs: number }
 >
 
 /** So long without a valid token is no passing trouble any more. */
@@ -81,8 +84,27 @@ export function troublesIn(
   for (const kept of all) {
     const trouble = troubleOf(kept, nowMs)
     if (trouble) troubles.push(trouble)
+    // Of what has ended already nobody is warned, and what passes has nothing to do with the end.
+    const ending = !trouble || trouble.event === 'failing' ? endingOf(kept, nowMs) : undefined
+    if (ending) troubles.push(ending)
   }
   return troubles
+}
+
+/** With the words of the status; those who share a registration are told of its end together. */
+function endingOf(kept: Kept, nowMs: number): Trouble | undefined {
+  const end = predictionFor(kept)
+  if (!end || nowMs < end.warnAtMs) return undefined
+  const { user, provider } = kept.account
+  const { because, sentence } = end
+  return {
+    event: 'sign-in-ending',
+    group: because === 'secret-expired' ? sentence : `${provider.authority} ${because}`,
+    account: user,
+    message: sentence,
+    hint: end.next,
+    endsAtMs: end.atMs,
+  }
 }
 
 function troubleOf({ account, slots }: Kept, nowMs: number): Trouble | undefined {
@@ -125,20 +147,26 @@ export function planNotices(
     if (groups.has(key)) continue
     // It healed. Should it come back at once, it is told after the shortest gap.
     if (isOver(atMs, firstGapMs, nowMs)) next.delete(key)
-    else next.set(key, { accounts: new Set(), atMs, gapMs: firstGapMs })
+    else next.set(key, { matters: new Set(), atMs, gapMs: firstGapMs })
   }
   for (const [key, members] of groups) {
-    const accounts = new Set(members.map(({ account = '' }) => account))
+    const matters = new Set(members.map(matterOf))
     const before = told.get(key)
-    const joined = before && ![...accounts].every((account) => before.accounts.has(account))
+    const joined = before && ![...matters].every((matter) => before.matters.has(matter))
     const gapMs = !before || joined ? firstGapMs : before.gapMs
     if (before && !isOver(before.atMs, gapMs, nowMs)) continue
     notices.push(noticeOf(members))
     const repeated = before !== undefined && !joined
     const nextGapMs = repeated ? Math.min(2 * gapMs, longestGapMs) : firstGapMs
-    next.set(key, { accounts, atMs: nowMs, gapMs: nextGapMs })
+    const once = members.some(({ endsAtMs }) => endsAtMs !== undefined)
+    next.set(key, { matters, atMs: nowMs, gapMs: once ? Infinity : nextGapMs })
   }
   return { notices, told: next }
+}
+
+/** What is told once is another matter when it has another end. */
+function matterOf({ account = '', endsAtMs }: Trouble): string {
+  return `${account} ${endsAtMs ?? ''}`
 }
 
 function grouped(troubles: readonly Trouble[]): ReadonlyMap<string, readonly Trouble[]> {

@@ -1,6 +1,7 @@
 /**
  * One message from a program of this machine to the servers of the account it is from. There is no queue:
- * when this resolves the message was taken, and when it rejects nobody has it.
+ * when this resolves the message was taken for all recipients. When it rejects nobody has it, but for those
+ * whom UnknownAccount names as sent to, and but for an answer that was lost, where nobody can know.
  */
 import { randomUUID } from 'node:crypto'
 import type { AccountConfig } from './account-config.ts'

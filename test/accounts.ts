@@ -92,6 +92,15 @@ void t.test('whose name goes into the string', async (t) => {
   t.equal(login('pop'), 'team@x')
 })
 
+void t.test('what could be served, with the scopes that are there', async (t) => {
+  const known = async (text: string) => (await accountsOf(text)).all[0]?.knownServices
+  t.ok((await known(google))?.includes('pop'), 'not one of the usual')
+  t.same(await known(`${oauth2}scopes = { smtp = ["s"], calendar = ["c"], login = ["l"] }\n`), [
+    'smtp',
+    'calendar',
+  ])
+})
+
 void t.test('what a reload sees', async (t) => {
   const printOf = async (text: string) => (await accountsOf(text)).all[0]?.fingerprint
   const before = await printOf(google)

@@ -61,7 +61,7 @@ const said = (stdout: string | RegExp): Partial<Record<keyof Finished, unknown>>
 })
 
 void t.test('help and version', async (t) => {
-  const commands = 'serve|login|logout|token|status|refresh|reload'.split('|').join('[^]*\n  ')
+  const commands = 'serve|login|logout|status|token|refresh|reload'.split('|').join('[^]*\n  ')
   await compare(t, {
     '--help': said(new RegExp(`^Usage: xoauthd [^]*\n  ${commands}`)),
     'token --help': said(/--service[^]*--format[^]*--no-newline[^]*--refused[^]*--min[^]*--wait/),
@@ -97,7 +97,11 @@ void t.test('token prints what the socket answers', async (t) => {
 void t.test('each failure has a code and a hint', async (t) => {
   await compare(t, {
     'token nobody@example.net': failure(67, /no account answers for nobody@example\.net/),
-    [`token ${me} --service pop`]: failure(77, /the account .* has no service pop/, /add it .*/),
+    [`token ${me} --service pop`]: failure(
+      77,
+      /the account .* has no service pop/,
+      /add it to its scopes and, .*, then run: xoauthd login me@issuer\.example/,
+    ),
     [`token ${stranger}`]: failure(77, /nobody has signed in .*/, /run: xoauthd login stranger@.*/),
     [`token ${me} --min 9999`]: failure(75, /min is 9999 s, .*/),
     [`token ${broken}`]: failure(78, /the command "false" failed \(1\)/, /run it by hand .*/),

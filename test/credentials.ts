@@ -77,7 +77,11 @@ void t.test('who is turned away', async (t) => {
   await t.rejects(get({ service: 'imap' }), {
     code: 'not-allowed',
     message: 'the account me@example.com has no service imap',
-    hint: /xoauthd reload/,
+    hint: 'add it to its services, then run: xoauthd reload',
+  })
+  await t.rejects(get({ service: 'pop' }), {
+    code: 'not-allowed',
+    hint: 'add it to its scopes and, where the file lists them, to its services, then run: xoauthd reload',
   })
   await t.rejects(get({}, createScope({ accounts: undefined, services: ['imap'] })), {
     code: 'not-allowed',

@@ -6,8 +6,8 @@ import type { Fields, Log } from '../src/log.ts'
 import type { Expiry } from '../src/providers/provider.ts'
 import { createClientCertificate } from './fixtures/client-certificate.ts'
 import { createHome, run, startDaemonProcess } from './fixtures/daemon.ts'
-import { accountOf, createProvider, startMs } from './fixtures/keeper-place.ts'
-import { writeFileSync } from 'node:fs'
+import { accountOf, createProvider, startMs, until } from './fixtures/keeper-place.ts'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const dayMs = 86_400_000
@@ -112,4 +112,43 @@ client_secret_expires = 2020-01-31
     stdout,
     /\n\n\*@other\.example: will end soon: the client secret .* ends on 2020-01-31; .+\n/,
   )
+})
+
+void t.test('a person is told once', async (t) => {
+  const home = createHome()
+  t.teardown(() => home.remove())
+  const out = join(home.path, 'told')
+  const script = join(home.path, 'tell')
+  writeFileSync(
+    script,
+    `#!/bin/sh\nenv | grep ^XOAUTHD_ >> ${out}.tmp; cp ${out}.tmp ${out}.new; mv ${out}.new ${out}\n`,
+    { mode: 0o700 },
+  )
+  const account = (domain: string) => `[[account]]
+user = "*@${domain}"
+provider = "microsoft-app"
+tenant = "corp.example"
+client_id = "33333333-3333-4333-8333-333333333333"
+certificate = { file = "app.pem" }
+`
+  home.configure(
+    `${account('corp.example')}${account('other.example')}[notify]\ncommand = ["${script}"]\n`,
+  )
+  const { pem } = createClientCertificate(t.testdir(), 12)
+  writeFileSync(join(home.path, 'app.pem'), pem, { mode: 0o600 })
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop())
+  await daemon.said(/^info notifying event=sign-in-ending accounts=2$/m)
+  await until(() => existsSync(out))
+  const lines = readFileSync(out, 'utf8').trim().split('\n').sort()
+  const { stdout } = await run(home, ['status'])
+  const words = /^\*@corp\.example: will end soon: (.+?); /m.exec(stdout)?.[1] ?? 'nothing'
+  t.same(lines, [
+    'XOAUTHD_ACCOUNT=*@corp.example *@other.example',
+    'XOAUTHD_EVENT=sign-in-ending',
+    `XOAUTHD_MESSAGE=*@corp.example, *@other.example: ${words}; xoauthd status has them all`,
+  ])
+  t.equal((await run(home, ['reload'])).code, 0)
+  await daemon.stop()
+  t.equal(daemon.stderr().match(/notifying/g)?.length, 1)
 })

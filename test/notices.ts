@@ -9,6 +9,7 @@ import {
   type Failure,
 } from '../src/errors.ts'
 import { createKept, type Kept } from '../src/kept.ts'
+import { predictEnd } from '../src/prediction.ts'
 import { planNotices, troublesIn, type Notice, type Told, type Trouble } from '../src/notices.ts'
 import { createSlot, failedState, settled, type SlotState } from '../src/slot.ts'
 import { accountOf, createProvider, hourMs, startMs, tokenOf } from './fixtures/keeper-place.ts'
@@ -131,5 +132,59 @@ void t.test('what is a trouble', (t) => {
     { event: 'store-trouble', account: 'b@x' },
   ])
   t.notMatch(JSON.stringify(troublesIn([keptWith('me@x', live)], locked, [], startMs)), 'secret')
+  t.end()
+})
+
+const ending = (kept: Kept, atMs: number, what = 'the certificate') => {
+  kept.credential = { what, atMs, hint: 'make a new one' }
+  return kept
+}
+
+void t.test('what will end', (t) => {
+  const seen = (kept: readonly Kept[], nowMs = startMs) =>
+    troublesIn(kept, undefined, [], nowMs).map(({ event, account }) => `${event} ${account ?? ''}`)
+  const me = ending(keptWith('me@x', live), startMs + 31 * day)
+  t.same(seen([me]), [], 'later than a warning is worth')
+  t.same(seen([me], startMs + day), ['sign-in-ending me@x'])
+  // A sign-in that ended after ten days the last time, warned of a quarter before.
+  const person = keptWith('person@x', live)
+  person.grant.signedInAtMs = startMs
+  person.grant.life = { lastLivedMs: 10 * day, lastBecause: 'sign-in-frequency' }
+  t.same(seen([person], startMs + 7 * day), [])
+  t.same(seen([person], startMs + 7.5 * day), ['sign-in-ending person@x'])
+  const down = failedState(live, new Unavailable('down', { trouble: 'network' }), 0, startMs)
+  t.same(seen([ending(keptWith('me@x', down), startMs + 3 * day)], startMs + 2 * day), [
+    'failing me@x',
+    'sign-in-ending me@x',
+  ])
+  const wrong = failedState(live, new Misconfigured('ended'), 0, startMs)
+  t.same(seen([ending(keptWith('me@x', wrong), startMs - day)]), ['misconfigured me@x'])
+  t.end()
+})
+
+void t.test('what will end is told once, in the words of the status', (t) => {
+  const tell = person()
+  const endsAtMs = startMs + 12 * day
+  const both = [keptWith('a@x', live), keptWith('b@x', live)]
+  const told = (nowMs: number) => tell(troublesIn(both, undefined, [], nowMs), nowMs)
+  const words = predictEnd({
+    signedInAtMs: undefined,
+    refreshedAtMs: undefined,
+    life: undefined,
+    ends: [],
+    credential: { what: 'the certificate', atMs: endsAtMs, hint: 'make a new one' },
+  })
+  both.slice(0, 1).forEach((kept) => ending(kept, endsAtMs))
+  const message = `a@x: ${words?.sentence ?? ''}; make a new one`
+  t.same(told(startMs), [{ event: 'sign-in-ending', accounts: ['a@x'], message }])
+  for (let atMs = minute; atMs < 11 * day; atMs += hourMs) t.same(told(startMs + atMs), [])
+  both.slice(1).forEach((kept) => ending(kept, endsAtMs))
+  t.match(told(startMs + 11 * day), [{ accounts: ['a@x', 'b@x'] }], 'with the one who joined')
+  t.same(told(startMs + 11.5 * day), [])
+  both.forEach((kept) => ending(kept, endsAtMs + 365 * day))
+  t.same(told(startMs + 12 * day), [], 'renewed')
+  t.equal(told(startMs + 350 * day).length, 1, 'the next one')
+  both.forEach((kept) => ending(kept, startMs + 360 * day, 'another certificate'))
+  t.equal(told(startMs + 350 * day).length, 1, 'another end is another matter')
   t.end()
 })

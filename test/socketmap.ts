@@ -121,6 +121,7 @@ void t.test('clients that stall, and a daemon that stops', async (t) => {
   const nowhere = openSync('/dev/null', 'w')
   t.teardown(() => closeSync(nowhere))
   const waiting = new Map<string, () => void>()
+  let long = 0
   const service: SocketmapService = {
     accounts: () => ({
       all: [],
@@ -132,7 +133,10 @@ void t.test('clients that stall, and a daemon that stops', async (t) => {
         const credential = { mailbox, user: mailbox, service, accessToken: 'x', expiresAtMs: 0 }
         if (mailbox.startsWith('bug')) throw new TypeError('a bug')
         if (mailbox.startsWith('down')) throw new Unavailable('the provider is down')
-        if (!mailbox.startsWith('slow')) return { ...credential, accessToken: 'x'.repeat(90_000) }
+        if (mailbox.startsWith('long')) {
+          long++
+          return { ...credential, accessToken: 'x'.repeat(90_000) }
+        }
         return new Promise((resolve) => waiting.set(mailbox, () => resolve(credential)))
       },
     },
@@ -147,6 +151,21 @@ void t.test('clients that stall, and a daemon that stops', async (t) => {
   const listener = await openSocketmap(name, service, undefined, 50)
   t.equal(await converse(own, (client) => client.write('20:half')), '', 'half a request')
   t.match(await send(own, request('bug@x')), /^\d+:TEMP an internal error/)
+  t.match(await send(own, request('down@x')), /^\d+:TEMP the provider is down,$/)
+  // Asks on and on and never reads: what it leaves in the socket's buffer is all that it costs.
+  const greedy = createConnection(own)
+  await once(greedy, 'connect')
+  greedy.write(request('long@x').repeat(20))
+  const more = setInterval(() => greedy.write('1'), 20)
+  t.teardown(() => clearInterval(more))
+  greedy.on('error', () => undefined)
+  const cut = new Promise((resolve) => greedy.on('close', resolve))
+  while (long === 0) await new Promise((resolve) => setImmediate(resolve))
+  const others = Array.from({ length: 50 }, () => send(own, request('down@x')))
+  for (const said of await Promise.all(others)) t.match(said, /^\d+:TEMP the provider is down,$/)
+  await cut
+  clearInterval(more)
+  t.ok(long < 20, `cut after ${long} answers of 20`)
   t.match(await send(own, request('down@x')), /^\d+:TEMP the provider is down,$/)
   // One that is being answered gets its answer; one that waits for nothing is let go.
   const idle = createConnection(own)

@@ -65,7 +65,7 @@ export interface Agent {
   readonly version: string
   readonly services: readonly MailService[]
   readonly requires: readonly Requirement[]
-  /** None where no limit was met up to 16 KB. */
+  /** None where none is known; the page in examples/ says what was tried. */
   readonly limit?: TokenLimit
   /** Whether one configuration can serve all mailboxes of a domain. */
   readonly takesDomains?: true

@@ -1,9 +1,7 @@
-/** `token`, `status`, `refresh` and `reload`: what is asked of the running daemon. */
+/** `token`, `refresh` and `reload`: what is asked of the running daemon. */
 import { ask, credentialIn, requestLine } from '../client.ts'
 import { choiceOption, wholeNumber, type Common, type Define } from '../command-line.ts'
 import { formats, parseRequest } from '../protocol.ts'
-import type { DaemonStatus } from '../status.ts'
-import { statusTable } from '../status-table.ts'
 import { control, socketsFor } from './context.ts'
 
 export function defineAsk(define: Define): void {
@@ -15,7 +13,6 @@ export function defineAsk(define: Define): void {
     .option('--min <seconds>', 'how long it must still live', wholeNumber)
     .option('--wait <seconds>', 'how long to wait for a refresh, at most 60', wholeNumber)
     .action(token)
-  define('status', 'show the accounts and their tokens').option('--json', 'as JSON').action(status)
   define('refresh <user>', 'fetch a token now').action(refresh)
   define('reload', 'read the configuration again').action(async (options: Common) => {
     await control(options, 'RELOAD')
@@ -35,14 +32,6 @@ async function token(user: string, options: TokenFlags): Promise<void> {
   const line = requestLine(user, options.format, options)
   const reply = credentialIn(await ask(await socketsFor(options), line)).replace(/\n$/, '')
   process.stdout.write(options.newline ? `${reply}\n` : reply)
-}
-
-async function status(options: Common & { json?: boolean }): Promise<void> {
-  const { text, parsed } = await control(options, 'STATUS')
-  const nowS = Math.floor(Date.now() / 1000)
-  process.stdout.write(
-    options.json === true ? text : statusTable(parsed as unknown as DaemonStatus, nowS),
-  )
 }
 
 async function refresh(user: string, options: Common): Promise<void> {

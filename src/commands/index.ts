@@ -10,6 +10,7 @@ import { defineSendmail } from './sendmail.ts'
 import { defineServe } from './serve.ts'
 import { defineSetup } from './setup.ts'
 import { defineSignIn } from './sign-in.ts'
+import { defineStatus } from './status.ts'
 import { defineStore } from './store.ts'
 import { defineTunnel } from './tunnel.ts'
 
@@ -17,6 +18,7 @@ export function defineCommands({ define, words }: CommandLine): void {
   defineServe(define)
   defineAdd(define)
   defineSignIn(define)
+  defineStatus(define)
   defineAsk(define)
   defineSetup(define)
   defineTunnel(define)

@@ -105,9 +105,14 @@ function parseKey(text: string, where: string): Key {
       hint: 'in the Google Cloud console: IAM, Service accounts, Keys, Add key, JSON',
     })
   }
-  if (json['type'] !== 'service_account')
+  if ('installed' in json || 'web' in json)
+    throw new Misconfigured(`${where} is an OAuth client, and no key of a service account`, {
+      hint: 'the client of a person who signs in goes into provider = "google"',
+    })
+  const type = word('type')
+  if (type !== 'service_account')
     throw new Misconfigured(
-      `${where} is of the type ${JSON.stringify(json['type'])}, not "service_account"`,
+      `${where} is of the type ${JSON.stringify(oneLine(type))}, not "service_account"`,
       {
         hint: 'the client of a person who signs in goes into provider = "google"',
       },

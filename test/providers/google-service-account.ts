@@ -123,10 +123,12 @@ void t.test('keys that are not used', async (t) => {
   const cases: readonly (readonly [string, RegExp])[] = [
     ['', /is not JSON/],
     [privateKey, /is not JSON/],
-    ['null', /type undefined, not "service_account"/],
-    ['7', /type undefined/],
-    ['[]', /type undefined/],
-    [JSON.stringify({ installed: {} }), /type undefined/],
+    ['null', /has no type, so it is no key of a service account/],
+    ['{}', /has no type, so it is no key of a service account/],
+    ['{"type":"authorized_user"}', /is of the type "authorized_user", not "service_account"/],
+    ['{"installed":{"client_id":"1"}}', /is an OAuth client, and no key of a service account/],
+    ['7', /has no type/],
+    ['[]', /has no type/],
     [changed({ type: 'authorized_user' }), /type "authorized_user"/],
     [
       changed({ token_uri: 'https://evil.example/token' }),

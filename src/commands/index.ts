@@ -2,6 +2,7 @@
 import type { CommandLine } from '../command-line.ts'
 import { defineAdd } from './add.ts'
 import { defineAsk } from './ask.ts'
+import { defineCheck } from './check.ts'
 import { defineCompletion } from './completion.ts'
 import { defineGitCredential } from './git-credential.ts'
 import { defineInstallService } from './install-service.ts'
@@ -18,6 +19,7 @@ export function defineCommands({ define, words }: CommandLine): void {
   defineAdd(define)
   defineSignIn(define)
   defineAsk(define)
+  defineCheck(define)
   defineSetup(define)
   defineTunnel(define)
   defineSendmail(define)

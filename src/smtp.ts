@@ -4,6 +4,7 @@
  * Promises that a credential is sent only over TLS, and that a token which the server refuses is
  * replaced once. The message goes as it is, but for the dots that SMTP doubles (RFC 5321 4.5.2).
  */
+import { once } from 'node:events'
 import addressparser from 'nodemailer/lib/addressparser'
 import SMTPConnection, {
   type SMTPConnectionCustomAuthContext,
@@ -79,6 +80,9 @@ export async function tryLoginToSmtp(
 ): Promise<void> {
   const connection = await signedIn(at, ask, signal)
   connection.quit()
+  // The login was good, however the server takes the goodbye.
+  await once(connection, 'end', { signal }).catch(() => undefined)
+  connection.close()
 }
 
 /** @param signal ends it at any time; without one only the connecting has a limit of ours */

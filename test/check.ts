@@ -1,10 +1,14 @@
 /** `xoauthd check`: each thing that can be wrong, provoked, and the words that tell of it. */
+import { once } from 'node:events'
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { limited } from '../src/check-account.ts'
+import type { TokenReply } from '../src/client.ts'
 import { exitStatus, finding, findingsText } from '../src/findings.ts'
-import type { DaemonStatus } from '../src/status.ts'
+import { tryLoginToSmtp } from '../src/smtp.ts'
+import type { AccountStatus, DaemonStatus } from '../src/status.ts'
 import { version } from '../src/version.ts'
 import { me, openCheckOffice, type CheckOffice, type Row } from './fixtures/check-office.ts'
 import { createHome, run } from './fixtures/daemon.ts'
@@ -227,14 +231,21 @@ void t.test('with a daemon', needs(...dovecotProgram), async (t) => {
 
   await t.test('a file that the daemon has not read yet', async (t) => {
     const before = readFileSync(home.configFile, 'utf8')
-    const path = join(home.path, 'run', 'exim.sock')
+    const path = join(home.path, 'run', 'control')
     home.configure(`${before.replaceAll('long@', 'new@')}
 [[socket]]
 path = "${home.socket}"
+mode = "0660"
+group = "daemon"
+accounts = ["new@example.org"]
+services = ["smtp"]
 [[socket]]
 path = "${path}"
+control = true
 `)
+    chmodSync(home.socket, 0o660)
     const { code, rows } = await check('new')
+    chmodSync(home.socket, 0o600)
     t.match(of(rows, 'account', 'mail servers'), [
       {
         verdict: 'problem',
@@ -244,9 +255,34 @@ path = "${path}"
       },
       { verdict: 'skipped' },
     ])
-    t.match(of(rows, 'socket')[1], { verdict: 'problem', saw: `${path} is not there` })
+    t.match(of(rows, 'socket'), [
+      {
+        verdict: 'problem',
+        saw: `${home.socket} has another owner or group than the file says`,
+        hint: 'run: xoauthd reload, or correct SocketUser= and SocketGroup= in its unit',
+      },
+      { verdict: 'problem', saw: `${path} is not there`, hint: 'run: xoauthd reload' },
+    ])
     t.equal(code, 78)
     home.configure(before)
+  })
+
+  await t.test('all accounts at once, in the order of the file', async (t) => {
+    const { rows } = await office.check()
+    const accounts = rows.flatMap(({ account }) => account ?? [])
+    const file = readFileSync(home.configFile, 'utf8').matchAll(/^user = "(.*)"$/gm)
+    t.same(
+      [...new Set(accounts)],
+      [...file].map(([, user]) => user),
+    )
+    const seen = new Map<string | null, number>()
+    rows.forEach(({ account }, at) => seen.set(account, at))
+    t.same(rows.filter(({ account }, at) => rows[at - 1]?.account !== account).length, seen.size)
+    t.same(
+      of(rows, 'network').map(({ saw }) => saw.split(/[: ]/)[0]),
+      ['issuer', 'gone', 'other', 'early', 'late'].map((name) => `${name}.example`),
+      'each host once',
+    )
   })
 
   await t.test('nobody by that name', async (t) => {
@@ -269,6 +305,10 @@ async function withoutDaemon(t: Test, office: CheckOffice): Promise<void> {
     { verdict: 'skipped', saw: 'not tried: tokens come from the daemon' },
   ])
   t.equal(code, 69)
+  const agent = await office.check([me, '--as', 'root'])
+  t.match(of(agent.rows, 'mail agent'), [
+    { saw: `${home.socket}: it is not there`, hint: 'start the daemon', code: 'not-allowed' },
+  ])
   const nobody = await office.check(['lost@example.org'])
   t.match(of(nobody.rows, 'sign-in'), [
     { saw: 'nobody has signed in yet', hint: 'run: xoauthd login lost@example.org' },
@@ -320,6 +360,11 @@ void t.test('a daemon that is another one than it seems', async (t) => {
 user = "robot@example.org"
 provider = "command"
 command = ["false"]
+[[account]]
+user = "${me}"
+provider = "oauth2"
+issuer = "http://127.0.0.1:9"
+client_id = "x"
 `)
   t.teardown(() => home.remove())
   const path = join(home.path, 'scripted')
@@ -334,7 +379,7 @@ command = ["false"]
     accounts: [],
   }
   let reply = ''
-  const daemon = await startScriptedSocket(path, () => reply)
+  const daemon = await startScriptedSocket(path, (request) => (request === 'STATUS' ? reply : ''))
   t.teardown(() => daemon.close())
   const check = async (answer: string) => {
     reply = answer
@@ -361,6 +406,54 @@ command = ["false"]
     { verdict: 'problem', saw: 'the daemon closed the connection without an answer' },
   ])
   t.equal(silent.code, 77)
+
+  const known: AccountStatus = {
+    ...{ user: me, id: me, provider: 'oauth2', services: [], mailboxes: [], state: 'fresh' },
+    ...{ expires_at: null, refreshed_at: null, signed_in_at: 1_700_000_000, tokens: 0 },
+    ...{ next_refresh_at: null, ends_at: null, ends_because: '', ends_warning: '' },
+    ...{ xoauth2_bytes: null, too_long_for: [], message: 'what happened', hint: 'what to do' },
+  }
+  const signIn = async (more: Partial<AccountStatus>) => {
+    const accounts = [{ ...known, ...more }]
+    const { findings } = await check(`${JSON.stringify({ ...status, accounts })}\n`)
+    return of(
+      findings.filter(({ account }) => account === me),
+      'sign-in',
+      'mail servers',
+    )
+  }
+  t.match(await signIn({ state: 'store-locked' }), [
+    { verdict: 'problem', saw: 'what happened', hint: 'what to do', code: 'unavailable' },
+    { verdict: 'skipped' },
+  ])
+  t.match(await signIn({ state: 'misconfigured' }), [
+    { verdict: 'warning', saw: 'what happened', hint: 'what to do', code: null },
+  ])
+  t.match(await signIn({ ends_warning: 'seven days; sign in again' }), [
+    { verdict: 'ok', saw: 'of 2023-11-14', hint: '' },
+    { verdict: 'warning', saw: 'will end soon: seven days; sign in again' },
+  ])
+})
+
+void t.test('a login by SMTP that is ended', async (t) => {
+  const end = new AbortController()
+  const server = createServer((client) => {
+    client.on('error', () => undefined)
+    client.write('220 ready\r\n')
+    client.once('data', () => end.abort())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const token: TokenReply = {
+    ...{ mailbox: me, user: me, service: 'smtp', access_token: 'x', xoauth2: 'x' },
+    ...{ expires_at: 0, expires_in: 0 },
+  }
+  await t.rejects(
+    tryLoginToSmtp({ host: '127.0.0.1', port }, async () => token, end.signal),
+    { name: 'Unavailable', message: '127.0.0.1 does not answer' },
+  )
 })
 
 void t.test('what takes too long is a row, too', async (t) => {

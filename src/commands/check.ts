@@ -88,7 +88,8 @@ async function lookWith(
     return {
       status,
       told: daemon !== undefined,
-      ask: silence?.code === 'no-daemon' ? undefined : ask,
+      // A socket that does not tell may still give out tokens.
+      ask: silence === undefined || silence.code === 'not-allowed' ? ask : undefined,
       stored: (each) => storedSignIn(each, context),
     }
   }

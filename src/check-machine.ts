@@ -4,8 +4,9 @@
  */
 import { readFile, stat } from 'node:fs/promises'
 import { obstacle, personNamed } from './access.ts'
+import type { XoauthdError } from './client.ts'
 import type { Config } from './config.ts'
-import { finding, type Finding } from './findings.ts'
+import { failedFinding, finding, type Finding } from './findings.ts'
 import { userName } from './identity.ts'
 import type { SocketConfig } from './socket-config.ts'
 import type { DaemonStatus } from './status.ts'
@@ -13,8 +14,10 @@ import type { DaemonStatus } from './status.ts'
 /** What is known before anything is looked at. */
 export interface Machine {
   readonly config: Config
-  /** What the daemon said; undefined when none answers. */
+  /** What the daemon said of itself; undefined when it did not. */
   readonly daemon: DaemonStatus | undefined
+  /** Why it did not. */
+  readonly silence: XoauthdError | undefined
   /** The user that a mail agent runs as, who is to reach a socket. */
   readonly agent: string | undefined
   /** The version of this program. */
@@ -53,11 +56,11 @@ async function storeFinding(path: string, daemon: DaemonStatus | undefined): Pro
   })
 }
 
-function daemonFinding({ daemon, version }: Machine): Finding {
-  if (!daemon)
-    return finding('problem', 'daemon', 'none answers', {
-      hint: 'start it: systemctl --user start xoauthd, or: xoauthd serve',
-      code: 'unavailable',
+function daemonFinding({ daemon, silence, version, config }: Machine): Finding {
+  if (!daemon) return failedFinding('daemon', silence)
+  if (daemon.configuration !== config.file)
+    return finding('warning', 'daemon', `it reads ${daemon.configuration}, not this file`, {
+      hint: `name the same one: xoauthd check --config ${daemon.configuration}`,
     })
   if (daemon.program !== version)
     return finding('warning', 'daemon', `runs version ${daemon.program}, and this is ${version}`, {
@@ -92,10 +95,12 @@ async function socketFinding(
 
 async function agentFindings(name: string, config: Config): Promise<Finding[]> {
   const person = personNamed(name)
-  const check = `as ${name}`
+  const check = 'mail agent'
   if (!person)
     return [
-      finding('problem', check, 'no such user on this machine', { hint: 'see: getent passwd' }),
+      finding('problem', check, `this machine has no user ${name}`, {
+        hint: 'see: getent passwd',
+      }),
     ]
   const found = await Promise.all(
     config.sockets.map(async ({ path }) => {
@@ -107,7 +112,8 @@ async function agentFindings(name: string, config: Config): Promise<Finding[]> {
     }),
   )
   const open = found.filter(({ problem }) => !problem)
-  if (open.length > 0) return open.map(({ path }) => finding('ok', check, `may open ${path}`))
+  if (open.length > 0)
+    return open.map(({ path }) => finding('ok', check, `${name} may open ${path}`))
   return found.map(({ path, problem }) =>
     finding('problem', check, `${path}: ${problem?.message ?? ''}`, {
       hint: problem?.hint ?? '',

@@ -1,5 +1,8 @@
 /** What `check` found: one row a check, for people and as JSON. The form of the JSON is documented. */
-import type { FailureCode } from './errors.ts'
+import { XoauthdError } from './client.ts'
+import { Failure, exitCodes, type FailureCode } from './errors.ts'
+
+export type ProblemCode = FailureCode | 'no-daemon'
 
 export type Verdict = 'ok' | 'warning' | 'problem' | 'skipped'
 
@@ -14,7 +17,7 @@ export interface Finding {
   /** What to do; empty where there is nothing. */
   readonly hint: string
   /** For a problem: the exit status it stands for. */
-  readonly code: FailureCode | null
+  readonly code: ProblemCode | null
 }
 
 type Words = Partial<Pick<Finding, 'hint' | 'account' | 'code'>>
@@ -23,6 +26,28 @@ type Words = Partial<Pick<Finding, 'hint' | 'account' | 'code'>>
 export function finding(verdict: Verdict, check: string, saw: string, words: Words = {}): Finding {
   const code = verdict === 'problem' ? 'misconfigured' : null
   return { verdict, account: null, check, saw, hint: '', code, ...words }
+}
+
+/**
+ * A problem's row about a failure.
+ *
+ * @throws the error itself when it is a bug
+ */
+export function failedFinding(check: string, error: unknown, account: string | null = null) {
+  if (!(error instanceof Failure) && !(error instanceof XoauthdError)) throw error
+  const { message, hint = '', code } = error
+  return finding('problem', check, message, { account, hint, code: problemCode(code) })
+}
+
+/** A daemon of another version may have codes that are not known here. */
+function problemCode(code: string): ProblemCode {
+  return Object.hasOwn(exitCodes, code) && code !== 'config' ? (code as ProblemCode) : 'unavailable'
+}
+
+/** 0 when no row is a problem, else what the first one stands for. */
+export function exitStatus(findings: readonly Finding[]): number {
+  const first = findings.find(({ verdict }) => verdict === 'problem')
+  return first ? exitCodes[first.code ?? 'misconfigured'] : 0
 }
 
 const colours: Readonly<Record<Verdict, string>> = {
@@ -52,7 +77,11 @@ export function findingsText(
     const [first = '', ...rest] = wrapped(saw, columns - 25)
     lines.push(`${shown} ${check.padEnd(14)}  ${first}`.trimEnd())
     lines.push(...rest.map((line) => `${' '.repeat(25)}${line}`))
-    lines.push(...wrapped(hint, columns - 28).map((line) => `${' '.repeat(25)}→ ${line}`.trimEnd()))
+    lines.push(
+      ...wrapped(hint, columns - 27).map(
+        (line, at) => `${' '.repeat(25)}${at === 0 ? '→' : ' '} ${line}`,
+      ),
+    )
   }
   return `${lines.join('\n').trim()}\n`
 }

@@ -4,6 +4,7 @@
  * Promises that a credential is sent only over TLS, and that a token which the server refuses is
  * replaced once. The message goes as it is, but for the dots that SMTP doubles (RFC 5321 4.5.2).
  */
+import { once } from 'node:events'
 import addressparser from 'nodemailer/lib/addressparser'
 import SMTPConnection, {
   type SMTPConnectionCustomAuthContext,
@@ -51,13 +52,8 @@ export async function sendBySmtp(
   envelope: Envelope,
   message: Buffer,
 ): Promise<void> {
-  // Before the server is asked: without a token there is nothing to say to it.
-  const token = await ask(false)
-  const connection = await open(at, token, ask)
+  const connection = await signedIn(at, ask)
   try {
-    await step(connection, at, (done) => connection.connect(done))
-    const login = { user: token.user, pass: token.access_token, method: 'XOAUTH2' }
-    await step(connection, at, (done) => connection.login(login, done))
     const { from, to } = envelope
     const use8BitMime = message.some((byte) => byte > 127)
     const info = await step<SentInfo>(connection, at, (done) =>
@@ -68,6 +64,51 @@ export async function sendBySmtp(
   } catch (error) {
     connection.close()
     throw error
+  }
+}
+
+/**
+ * Connects, signs in and leaves, without sending anything.
+ *
+ * @param signal ends it at any time
+ * @rejects Unavailable, LoginRefused, or what `ask` rejects with
+ */
+export async function tryLoginToSmtp(
+  at: HostPort,
+  ask: AskToken,
+  signal: AbortSignal,
+): Promise<void> {
+  const connection = await signedIn(at, ask, signal)
+  connection.quit()
+  // The login was good, however the server takes the goodbye.
+  await once(connection, 'end', { signal }).catch(() => undefined)
+  connection.close()
+}
+
+/** @param signal ends it at any time; without one only the connecting has a limit of ours */
+async function signedIn(
+  at: HostPort,
+  ask: AskToken,
+  signal?: AbortSignal,
+): Promise<SMTPConnection> {
+  // Before the server is asked: without a token there is nothing to say to it.
+  const token = await ask(false)
+  const connection = await open(at, token, ask, signal ?? AbortSignal.timeout(connectMs))
+  const stop = () => {
+    const cause = new Unavailable(`${at.host} does not answer`, { trouble: 'network' })
+    connection.emit('error', new Error('ended', { cause }))
+  }
+  signal?.addEventListener('abort', stop)
+  try {
+    await step(connection, at, (done) => connection.connect(done))
+    const login = { user: token.user, pass: token.access_token, method: 'XOAUTH2' }
+    await step(connection, at, (done) => connection.login(login, done))
+    return connection
+  } catch (error) {
+    connection.close()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', stop)
   }
 }
 
@@ -84,9 +125,14 @@ interface SentInfo {
 }
 
 /** The library would look up names by itself, without what the system knows beside the DNS. */
-async function open(at: HostPort, first: TokenReply, ask: AskToken): Promise<SMTPConnection> {
+async function open(
+  at: HostPort,
+  first: TokenReply,
+  ask: AskToken,
+  signal: AbortSignal,
+): Promise<SMTPConnection> {
   const secure = at.port === tlsPort
-  const socket = await (secure ? openTls : openPlain)(at, AbortSignal.timeout(connectMs))
+  const socket = await (secure ? openTls : openPlain)(at, signal)
   return new SMTPConnection({
     ...at,
     secure,

@@ -174,7 +174,7 @@ function endOf(
   }
 }
 
-interface Credential {
+export interface Credential {
   readonly login: string
   /** Of the XOAUTH2 string. */
   readonly bytes: number
@@ -185,7 +185,8 @@ function longer(before: Credential, login: string, token: string): Credential {
   return bytes > before.bytes ? { login, bytes } : before
 }
 
-function tooShortAgents({ login, bytes }: Credential): string[] {
+/** @returns the mail agents that cannot send a credential, each with its version */
+export function tooShortAgents({ login, bytes }: Credential): string[] {
   return agents
     .filter((agent) => isTooLong(agent, login, bytes))
     .map(({ name, version }) => `${name} ${version}`)

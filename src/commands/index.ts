@@ -2,6 +2,7 @@
 import type { CommandLine } from '../command-line.ts'
 import { defineAdd } from './add.ts'
 import { defineAsk } from './ask.ts'
+import { defineCheck } from './check.ts'
 import { defineCompletion } from './completion.ts'
 import { defineGitCredential } from './git-credential.ts'
 import { defineInstallService } from './install-service.ts'
@@ -20,6 +21,7 @@ export function defineCommands({ define, words }: CommandLine): void {
   defineSignIn(define)
   defineStatus(define)
   defineAsk(define)
+  defineCheck(define)
   defineSetup(define)
   defineTunnel(define)
   defineSendmail(define)

@@ -23,6 +23,7 @@ export const command = providerKind({
     const program = `the command ${JSON.stringify(settings.command[0])}`
     return {
       authority: program,
+      authorityIsProgram: true,
       binding: 'command',
       usesGrant: false,
       // It is told both, and may print another token for each.

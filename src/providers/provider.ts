@@ -94,6 +94,8 @@ export interface Expiry {
 export interface Provider {
   /** The host that answers for tokens. Accounts that share one share its health. */
   readonly authority: string
+  /** Whether the authority is a program of this machine, and no host that could be reached. */
+  readonly authorityIsProgram?: boolean
   /** What a grant belongs to (client and issuer): a grant stored for another one is not sent here. */
   readonly binding: string
   /** Whether tokens come from a sign-in and are kept in the store. */

@@ -1,0 +1,83 @@
+/**
+ * What `check` learns at an account's mail servers: it signs in as a mail agent does. Nothing is sent,
+ * and nothing in the mailbox changes.
+ */
+import { LoginRefused } from './errors.ts'
+import { failedFinding, finding, type Finding } from './findings.ts'
+import { signInToImap, type AskToken } from './imap-login.ts'
+import { explainMailAnswer } from './mail-answers.ts'
+import type { HostPort } from './mail-connection.ts'
+
+/** Whose mailbox it is, for which account, and where. */
+export interface Visit {
+  readonly account: string
+  readonly mailbox: string
+  readonly at: HostPort
+  readonly ask: AskToken
+}
+
+/** Signs in and opens INBOX for reading, which marks nothing as read (RFC 9051 6.3.3). */
+export async function checkImap(visit: Visit, signal: AbortSignal): Promise<Finding> {
+  const { account, mailbox, at } = visit
+  try {
+    const connection = await signInToImap(at, heldTo(visit.ask), signal)
+    try {
+      await connection.command('EXAMINE INBOX')
+    } finally {
+      connection.close()
+    }
+    return finding('ok', 'imap', `${nameOf(at)} opens INBOX of ${mailbox}`, { account })
+  } catch (error) {
+    return explained('imap', error, visit)
+  }
+}
+
+/** Signs in and leaves. */
+export async function checkSmtp(visit: Visit, signal: AbortSignal): Promise<Finding> {
+  const { account, mailbox, at } = visit
+  // What it takes to send is a good part of the program.
+  const { tryLoginToSmtp } = await import('./smtp.ts')
+  try {
+    await tryLoginToSmtp(at, heldTo(visit.ask), signal)
+    return finding('ok', 'smtp', `${nameOf(at)} lets ${mailbox} in`, { account })
+  } catch (error) {
+    return explained('smtp', error, visit)
+  }
+}
+
+/**
+ * Where there is no other token to be had, the same one is tried again: what the server says of it tells
+ * more than that.
+ */
+function heldTo(ask: AskToken): AskToken {
+  let first: ReturnType<AskToken> | undefined
+  return (refused) => {
+    if (!refused || first === undefined) return (first = ask(false))
+    const before = first
+    return ask(true).catch(() => before)
+  }
+}
+
+function explained(check: string, error: unknown, { account, mailbox, at }: Visit): Finding {
+  const row = failedFinding(check, error, account)
+  const known = error instanceof LoginRefused ? explainMailAnswer(row.saw) : undefined
+  if (!known)
+    return {
+      ...row,
+      saw: `${mailbox} at ${nameOf(at)}: ${row.saw}`,
+      hint: row.hint === '' ? unreachableHint(at) : row.hint,
+    }
+  return {
+    ...row,
+    saw: `${mailbox}: ${known.meaning} (${row.saw})`,
+    hint: known.next.replaceAll('ADDRESS', mailbox),
+  }
+}
+
+function unreachableHint({ port }: HostPort): string {
+  return `is it the right server (hosts in the account), and may port ${port} be used from here?`
+}
+
+function nameOf({ host, port }: HostPort): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}

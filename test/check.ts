@@ -451,7 +451,7 @@ void t.test('a login by SMTP that is ended', async (t) => {
     ...{ expires_at: 0, expires_in: 0 },
   }
   await t.rejects(
-    tryLoginToSmtp({ host: '127.0.0.1', port }, async () => token, end.signal),
+    tryLoginToSmtp({ host: '127.0.0.1', port }, () => Promise.resolve(token), end.signal),
     { name: 'Unavailable', message: '127.0.0.1 does not answer' },
   )
 })

@@ -43,10 +43,8 @@ void t.test('from a browser to a token, and out again', async (t) => {
   await daemon.said(/^warn sign-in-needed .*hint="run: xoauthd login me@issuer\.example"$/m)
 
   const { login, url, consent } = await startLogin(home, me)
-  t.match(
-    login.stderr(),
-    /^Open this address in a browser and sign in:\n\nhttp:[^]*paste its address/,
-  )
+  // Its lines come one by one.
+  await login.said(/^Open this address in a browser and sign in:\n\nhttp:[^]*paste its address/)
   t.notMatch(login.stderr(), /ssh/)
   const answer = await consent()
   t.match(answer.origin, /^http:\/\/127\.0\.0\.1:\d+$/)

@@ -15,6 +15,7 @@ import type { Level } from './log.ts'
 import { checkTable, tablesOf, type Report } from './schema-check.ts'
 import type { Secret } from './secret.ts'
 import { readSockets, type SocketConfig } from './socket-config.ts'
+import { inPlainWords } from './toml-words.ts'
 
 export interface Config {
   readonly file: string
@@ -100,8 +101,10 @@ function readToml(text: string, file: string): Record<string, unknown> {
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
     const what = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? ''
+    const { line, column } = error
+    const words = inPlainWords(what, text.split(/\r?\n/)[line - 1] ?? '', column)
     throw new ConfigError(file, [
-      { line: error.line, key: '', message: `is not TOML: ${what} (column ${error.column})` },
+      { line, key: '', message: `is not TOML: ${words} (column ${column})` },
     ])
   }
 }

@@ -151,13 +151,47 @@ void t.test('a file without accounts', async (t) => {
 })
 
 void t.test('what is not TOML', async (t) => {
-  await says(t, 'a = 1\nb = [1\n', [
-    '3: is not TOML: expected comma or end of structure (column 1)',
-  ])
-  await says(t, `${google}\n id = me`, ['7: is not TOML: invalid value (column 7)'])
-  await says(t, `${google}user = "x"`, [
-    '6: is not TOML: trying to redefine an already defined table or value (column 1)',
-  ])
+  const notClosed =
+    'a list or an inline table is not closed before this, or a comma is missing; write , between its values and ] or } at its end'
+  const header =
+    'the name of a table is not closed; it ends with as many brackets as it begins with, as in [[account]]'
+  const bare = (key: string) =>
+    `the value of ${key} is neither a text, a number nor true or false; a text stands in quotation marks: ${key} = "…"`
+  const open = 'a text does not end on its line; write the quotation mark at its end too'
+  const cases: [text: string, says: string][] = [
+    ['a = 1\nb = [1\n', `3: ${notClosed} (column 1)`],
+    ['a = [1\nb = 1\n', `2: ${notClosed} (column 1)`],
+    ['a = { b = 1\n', `2: ${notClosed} (column 1)`],
+    ['a = ["x" "y"]\n', `1: ${notClosed} (column 10)`],
+    [
+      'a = ["x",\nb = 1\n',
+      '2: a list before this line is not closed; write ] after its last value (column 1)',
+    ],
+    ['[[account]\nuser = 1\n', `1: ${header} (column 11)`],
+    ['[account\nuser = 1\n', `1: ${header} (column 9)`],
+    ['user = me@x.example # me\n', `1: ${bare('user')} (column 8)`],
+    [`${google}\n id = me`, `7: ${bare('id')} (column 7)`],
+    ['user = me@x.example"\n', `1: ${bare('user')} (column 8)`],
+    ['user = \n', '1: user has no value; write user = "…" (column 8)'],
+    ['a = "me\nb = 1\n', `1: ${open} (column 8)`],
+    ["a = 'me\r\nb = 1\r\n", `1: ${open} (column 8)`],
+    ['a = ["me\n]', `1: ${open} (column 9)`],
+    [
+      'a = """me\n',
+      '1: a text does not end; write the quotation marks at its end too (column 5)',
+    ],
+    [`${google}user = "x"`, '6: user stands in this table already; keep one of the two (column 1)'],
+    [
+      '[log]\n[log]\n',
+      '2: this table is there already; keep one of the two, or write [[…]] where there may be several (column 2)',
+    ],
+    ['user me\n', '1: this is neither key = value, a [table] nor a # remark (column 6)'],
+    // The parser's own words.
+    ['a = "\x01"\n', '1: control characters are not allowed in strings (column 6)'],
+    ['a = 1x\n', '1: illegal character in numeric literal (column 6)'],
+  ]
+  for (const [text, expected] of cases)
+    await says(t, text, [expected.replace(': ', ': is not TOML: ')])
   await says(t, `${google}id = 1979-02-30`, ['6: is not TOML: Unexpected invalid date (column 15)'])
   await t.rejects(configOf('a ='), { name: 'ConfigError', file, problems: [{ line: 1, key: '' }] })
 })

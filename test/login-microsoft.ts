@@ -241,6 +241,30 @@ void t.test('consent that is missing', async (t) => {
   })
 })
 
+void t.test("mutt_oauth2.py's file is taken over", async (t) => {
+  const home = homeWith(t, account('services = ["smtp", "graph"]'))
+  const file = JSON.stringify({
+    registration: 'microsoft',
+    authflow: 'localhostauthcode',
+    email: me,
+    access_token: 'a',
+    access_token_expiration: '2026-01-01T00:00:00',
+    refresh_token: microsoft.grant(me, undefined, publicClient.id),
+  })
+  const dead = file.replace(/"refresh_token":"[^"]+"/, '"refresh_token":"of-somebody-else"')
+  const refused = await run(home, ['import'], { stdin: dead, ...underRealNames })
+  t.match(refused, { code: 77, stderr: /AADSTS/ })
+  const imported = await run(home, ['import'], { stdin: file, ...underRealNames })
+  t.match(imported, { code: 0, stderr: 'Signed in as me@uni.example for smtp, graph.\n' })
+  const daemon = await startDaemonProcess(home, underRealNames)
+  t.teardown(() => daemon.stop())
+  const asked = microsoft.to('token').length
+  for (const service of ['SMTP', 'GRAPH'])
+    t.ok(microsoft.accept(tokenOf(await send(home.socket, `${service},wait=60 ${me}`)), me))
+  t.match(await run(home, ['refresh', me]), { code: 0, stderr: '' }, 'by what came of it')
+  t.ok(microsoft.to('token').length > asked)
+})
+
 void t.test('a challenge that the daemon met is carried into the next sign-in', async (t) => {
   const home = homeWith(t, account())
   const first = await startLogin(home, me, underRealNames)

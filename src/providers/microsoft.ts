@@ -194,6 +194,9 @@ export const microsoft = providerKind({
           signal,
         )
       },
+
+      // Nothing else of the library's cache is needed: the first refresh fills it.
+      grantFromRefreshToken: (refreshToken) => Promise.resolve(grantOf('{}', refreshToken)),
     }
 
     function codeIn(parameters: URLSearchParams, redirect: string): string {

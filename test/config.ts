@@ -176,10 +176,7 @@ void t.test('what is not TOML', async (t) => {
     ['a = "me\nb = 1\n', `1: ${open} (column 8)`],
     ["a = 'me\r\nb = 1\r\n", `1: ${open} (column 8)`],
     ['a = ["me\n]', `1: ${open} (column 9)`],
-    [
-      'a = """me\n',
-      '1: a text does not end; write the quotation marks at its end too (column 5)',
-    ],
+    ['a = """me\n', '1: a text does not end; write the quotation marks at its end too (column 5)'],
     [`${google}user = "x"`, '6: user stands in this table already; keep one of the two (column 1)'],
     [
       '[log]\n[log]\n',

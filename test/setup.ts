@@ -109,7 +109,7 @@ void t.test('mistakes', async (t) => {
   })
   t.match(await setup(['msmtp', 'me@gmail.com'], '/nowhere'), {
     code: 0,
-    stdout: /passwordeval "xoauthd token /,
+    stdout: /passwordeval "xoauthd-token /,
     stderr: /no xoauthd-token is on the PATH/,
   })
 })

@@ -125,7 +125,7 @@ await leaveSignIn(home.configFile, home.env, 'me@issuer.example', server.grant('
 /** A command on a terminal of 80 columns. */
 function onTerminal(args: string, rows = 24, more: NodeJS.ProcessEnv = {}) {
   const command = `stty cols 80 rows ${rows}; ${shellLine(home, args)}`
-  const forColours = /^(?:NO_COLOR|NODE_DISABLE_COLORS|FORCE_COLOR)$/
+  const forColours = /^(?:NO_COLOR|NODE_DISABLE_COLORS|FORCE_COLOR|CI)$/
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !forColours.test(name)),
   )

@@ -6,7 +6,7 @@
  */
 import type { Audit } from './audit.ts'
 import type { Credentials, Scope } from './credentials.ts'
-import { asFailure, type Failure } from './errors.ts'
+import { asFailure, stackOf, type Failure } from './errors.ts'
 import type { Log } from './log.ts'
 import {
   describeFailure,
@@ -122,8 +122,4 @@ function failureOf(error: unknown, { log }: SocketService): Failure {
   const failure = asFailure(error)
   if (failure !== error) log.error('bug', { stack: stackOf(error) })
   return failure
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

@@ -8,6 +8,7 @@ import type { XoauthdError } from './client.ts'
 import type { Config } from './config.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import { userName } from './identity.ts'
+import { octal } from './octal.ts'
 import type { SocketConfig } from './socket-config.ts'
 import type { DaemonStatus } from './status.ts'
 
@@ -80,7 +81,6 @@ async function socketFinding(
       ? finding('problem', check, `${path} is not there`, { hint: 'run: xoauthd reload' })
       : finding('skipped', check, `${path} is there when the daemon runs`)
   const found = there.mode & 0o777
-  const octal = (bits: number) => bits.toString(8).padStart(4, '0')
   if (found !== mode)
     return finding('problem', check, `${path} has mode ${octal(found)} instead of ${octal(mode)}`, {
       hint: 'run: xoauthd reload, or correct SocketMode= in its unit',

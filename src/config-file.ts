@@ -10,6 +10,7 @@ import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { ConfigError } from './config-error.ts'
 import { parseConfig, type Config } from './config.ts'
+import { octal } from './octal.ts'
 import { expandPath, exposure, type Secret } from './secret.ts'
 
 const systemFile = '/etc/xoauthd/config.toml'
@@ -31,7 +32,7 @@ export async function readConfig(
       file,
       `belongs to user ${stats.uid}, who is neither root nor this user (${self}), and it may name commands; run as root: chown ${self} ${file}`,
     )
-  const mode = (stats.mode & 0o777).toString(8).padStart(4, '0')
+  const mode = octal(stats.mode)
   if ((stats.mode & 0o022) !== 0)
     throw refusal(
       file,

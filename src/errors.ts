@@ -135,6 +135,11 @@ export function asFailure(error: unknown): Failure {
   return new Unavailable('an internal error, see the log of xoauthd', { cause: error })
 }
 
+/** What a bug is logged with. */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
 /** Text from outside made fit for one line of a log, a reply or a terminal. */
 export function oneLine(text: string): string {
   return text.replace(/[\s\x00-\x1f\x7f-\x9f]+/g, ' ').trim()

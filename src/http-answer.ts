@@ -11,7 +11,14 @@ import type { Account, Accounts } from './accounts.ts'
 import { isAddress, wildcardDomain } from './address.ts'
 import type { Audit } from './audit.ts'
 import type { Credentials, Scope } from './credentials.ts'
-import { NotAllowed, Unavailable, UnknownAccount, asFailure, type Failure } from './errors.ts'
+import {
+  NotAllowed,
+  Unavailable,
+  UnknownAccount,
+  asFailure,
+  stackOf,
+  type Failure,
+} from './errors.ts'
 import { isBrowser, isOwnName, type Ends, type Proof } from './http-access.ts'
 import type { HttpConfig } from './http-config.ts'
 import { readQuery, readTarget, type AccountQuery, type Target } from './http-request.ts'
@@ -151,8 +158,7 @@ async function answerAccount(
   } catch (error) {
     if (gone.aborted) throw error
     const failure = asFailure(error)
-    if (failure !== error)
-      parts.log.error('bug', { stack: error instanceof Error ? error.stack : String(error) })
+    if (failure !== error) parts.log.error('bug', { stack: stackOf(error) })
     audit(failure.code, failure.message)
     return failureReply(failure)
   }

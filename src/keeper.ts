@@ -14,6 +14,7 @@ import {
   StoreLocked,
   UnknownAccount,
   asFailure,
+  stackOf,
 } from './errors.ts'
 import { createHosts } from './hosts.ts'
 import {
@@ -168,8 +169,7 @@ export function createKeeper(options: {
   function failed(kept: Kept, slot: Slot, error: unknown): void {
     const { account } = kept
     if (!(error instanceof Failure)) {
-      const stack = error instanceof Error ? error.stack : String(error)
-      log.error('bug', { account: account.user, stack })
+      log.error('bug', { account: account.user, stack: stackOf(error) })
     }
     if (stopping.signal.aborted) return
     const failure = withHint(asFailure(error), account)

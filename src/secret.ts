@@ -9,6 +9,7 @@ import { open } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { Failure, Misconfigured, Unavailable } from './errors.ts'
+import { octal } from './octal.ts'
 import { createCommandRunner, outputLimit, type Ran } from './run-command.ts'
 
 export type Secret =
@@ -95,7 +96,7 @@ export function exposure(
   path: string,
   stat: { readonly mode: number; readonly gid: number },
 ): { message: string; hint: string } | undefined {
-  const mode = (stat.mode & 0o777).toString(8).padStart(4, '0')
+  const mode = octal(stat.mode)
   if ((stat.mode & 0o007) !== 0)
     return { message: `${path} is open to others (mode ${mode})`, hint: `chmod o= ${path}` }
   if ((stat.mode & 0o020) !== 0)

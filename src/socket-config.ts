@@ -9,6 +9,7 @@ import { foldCase, matches } from './address.ts'
 import { socketEntries } from './config-schema.ts'
 import { groupId, userId } from './identity.ts'
 import { keyName, type KeyPath } from './locate.ts'
+import { octal } from './octal.ts'
 import { checkTable, suggestion, type Placed, type Report, type Table } from './schema-check.ts'
 import type { Output } from './schema.ts'
 import { expandPath } from './secret.ts'
@@ -171,10 +172,6 @@ function reportProtocol(entry: Entry, { names }: Served, complain: Complain): vo
         ['map', host],
         `names ${mailbox}, which this socket does not serve; correct it, or add it to accounts`,
       )
-}
-
-function octal(mode: number): string {
-  return mode.toString(8).padStart(4, '0')
 }
 
 function resolved(entry: Entry, path: string, isUsual: boolean, complain: Complain): SocketConfig {

@@ -14,7 +14,7 @@ import { foldCase, isAddress } from './address.ts'
 import type { Audit } from './audit.ts'
 import type { SocketName } from './bind.ts'
 import type { Credentials, Scope } from './credentials.ts'
-import { NotAllowed, asFailure } from './errors.ts'
+import { NotAllowed, asFailure, stackOf } from './errors.ts'
 import type { Log } from './log.ts'
 import { readNetstring, writeNetstring } from './netstring.ts'
 import { listenAt, type SocketListener } from './unix-listener.ts'
@@ -187,8 +187,4 @@ function mailboxOf(key: string, map: ReadonlyMap<string, string>): string | unde
   const name = foldCase(key)
   const host = name.replace(/^\[(.*)\](?::\d+)?$|^([^:]*):\d+$/, '$1$2')
   return map.get(name) ?? map.get(host) ?? map.get(`[${host}]`)
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

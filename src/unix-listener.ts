@@ -11,6 +11,7 @@ import type { Server } from 'node:net'
 import { bindSocket, cannotOpen, type SocketName } from './bind.ts'
 import { Misconfigured } from './errors.ts'
 import type { Log } from './log.ts'
+import { octal } from './octal.ts'
 
 export interface SocketListener {
   readonly path: string
@@ -93,10 +94,6 @@ export async function checkInherited({ path, mode, gid, uid }: SocketName): Prom
     throw differs('mode', octal(found.mode), octal(mode), 'SocketMode')
   if (gid !== undefined && found.gid !== gid) throw differs('group', found.gid, gid, 'SocketGroup')
   if (uid !== undefined && found.uid !== uid) throw differs('owner', found.uid, uid, 'SocketUser')
-}
-
-function octal(mode: number): string {
-  return (mode & 0o777).toString(8).padStart(4, '0')
 }
 
 async function listenOn(server: Server, fd: number, path: string): Promise<void> {

@@ -17,7 +17,7 @@ import t, { type Test } from 'tap'
 import { claim, listen, lock, openFolder, probe } from '../src/claim.ts'
 import { makeTemporary } from './fixtures/keeper-place.ts'
 
-const program = join(import.meta.dirname, 'fixtures', 'hold-lock.ts')
+const program = join(import.meta.dirname, 'fixtures', 'hold-lock.js')
 
 /** @returns the process, and the first line that it prints */
 function holder(
@@ -25,7 +25,7 @@ function holder(
   path: string,
   ...how: string[]
 ): { child: ChildProcess; said: Promise<string> } {
-  const child = spawn(process.execPath, [...process.execArgv, program, path, ...how], {
+  const child = spawn(process.execPath, [program, path, ...how], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   t.teardown(() => child.kill('SIGKILL'))

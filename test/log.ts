@@ -3,7 +3,7 @@ import { spawn, execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { createLog, format, word } from '../src/log.ts'
+import { createLog, format, word } from '../src/log.js'
 import { makeTemporary, until } from './fixtures/keeper-place.ts'
 
 function file(t: Test): { fd: number; read: () => string } {
@@ -134,13 +134,13 @@ void t.test('without a reader nothing happens', async (t) => {
 
 void t.test('at the end nothing is lost', async (t) => {
   const program = `
-    const { createLog } = await import(${JSON.stringify(join(import.meta.dirname, '../src/log.ts'))})
+    const { createLog } = await import(${JSON.stringify(join(import.meta.dirname, '../src/log.js'))})
     const log = createLog('info')
     for (let n = 0; n < 500; n++) log.info('line', { n, text: 'z'.repeat(1000) })
     log.flush()
     process.exit()
   `
-  const args = [...process.execArgv, '--input-type=module', '--eval', program]
+  const args = ['--input-type=module', '--eval', program]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   let text = ''
   for await (const chunk of child.stderr.setEncoding('utf8')) text += String(chunk)

@@ -5,10 +5,10 @@ import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { needs } from './fixtures/installed.ts'
+import { root } from './fixtures/root.ts'
 
-const root = join(import.meta.dirname, '..')
 const { env } = process
-/** tap makes every Node process load its own parts, which an installed program has not. */
+/** What an installed program finds: nothing of the repository, and nothing of the tests. */
 const plain = { PATH: env['PATH'], HOME: t.testdir(), LANG: 'C.UTF-8' }
 const exec = promisify(execFile)
 

@@ -4,16 +4,15 @@
  */
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { needs } from '../fixtures/installed.ts'
 import { tryAgent, type Trial } from '../fixtures/agent-trial.ts'
 import { me, openOffice, type Office, type Outcome } from '../fixtures/mail-office.ts'
+import { root } from '../fixtures/root.ts'
 
 const someone = 'someone@example.net'
 const mail = `From: ${me}\nTo: ${someone}\nSubject: test\n\nhello\n`
-const root = fileURLToPath(new URL('../..', import.meta.url))
 
 void t.test('agents that send', needs(...dovecotProgram), async (t) => {
   const office = await openOffice(t)

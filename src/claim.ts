@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { link, lstat, open, rename, rm, unlink } from 'node:fs/promises'
+import { chmod, link, lstat, open, rename, rm, unlink } from 'node:fs/promises'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { Misconfigured, Unavailable } from './errors.ts'
@@ -202,19 +202,28 @@ async function released(path: string, signal: AbortSignal): Promise<string | und
   })
 }
 
-/** Binds with a mode that lets nobody in, from the first instant. */
+/**
+ * Binds with a mode that lets nobody in, from the first instant, and ends with 0600. The mask of the process is
+ * everybody's: it takes nothing from the owner, or a folder that is made meanwhile would be closed to us.
+ */
 export async function listen(server: ReturnType<typeof createServer>, path: string, backlog = 511) {
-  return new Promise<void>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.once('listening', () => {
       server.removeListener('error', reject)
       resolve()
     })
-    const umask = process.umask(0o177)
+    const umask = process.umask(0o077)
     try {
       server.listen({ path, backlog })
     } finally {
       process.umask(umask)
     }
   })
+  try {
+    await chmod(path, 0o600)
+  } catch (error) {
+    server.close()
+    throw error
+  }
 }

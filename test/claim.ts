@@ -10,7 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { symlink } from 'node:fs/promises'
+import { mkdir, symlink } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -34,6 +34,18 @@ function holder(
   )
   return { child, said }
 }
+
+void t.test('a folder that is made meanwhile is open to its owner', async (t) => {
+  const folder = makeTemporary(t)
+  for (let n = 0; n < 200; n++) {
+    const made = mkdir(join(folder, `made${n}`), { mode: 0o700 })
+    const server = createServer()
+    await Promise.all([made, listen(server, join(folder, `socket${n}`))])
+    server.close()
+  }
+  const modes = readdirSync(folder).map((name) => statSync(join(folder, name)).mode & 0o777)
+  t.same(new Set(modes), new Set([0o700]))
+})
 
 async function listening(t: Test, path: string): Promise<Server> {
   const server = createServer((socket) => socket.end())

@@ -11,7 +11,12 @@ import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
 import { gather, residentMb } from './fixtures/crowd.ts'
-import { createHome, startDaemonProcess, type Running } from './fixtures/daemon.ts'
+import {
+  createHome,
+  startDaemonProcess,
+  type ProcessOptions,
+  type Running,
+} from './fixtures/daemon.ts'
 import { needs } from './fixtures/installed.ts'
 import { until } from './fixtures/keeper-place.ts'
 import { send } from './fixtures/raw-client.ts'
@@ -38,8 +43,8 @@ t.teardown(async () => {
 })
 const { socket } = home
 
-async function daemonOf(t: Test, via: readonly string[] = []): Promise<Running> {
-  const daemon = await startDaemonProcess(home, { via })
+async function daemonOf(t: Test, options?: ProcessOptions): Promise<Running> {
+  const daemon = await startDaemonProcess(home, options)
   t.teardown(() => daemon.stop())
   return daemon
 }
@@ -112,7 +117,8 @@ void t.test('who is answered and does not go holds nothing up', async (t) => {
 })
 
 void t.test('few descriptors', needs('prlimit', 'util-linux'), async (t) => {
-  const daemon = await daemonOf(t, ['prlimit', '--nofile=64:64'])
+  // From sources, a hundred files would be open at once at its start.
+  const daemon = await daemonOf(t, { bundled: true, via: ['prlimit', '--nofile=64:64'] })
   const size = 150
   const crowd = await gather(socket, size)
   await daemon.said(/^warn clients crowded out count=\d+ most=\d+$/m)

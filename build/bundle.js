@@ -1,11 +1,30 @@
 // Makes dist/: the program and what it needs of its packages, in a few files that start fast and are all
 // that users install. Vendor libraries stay in chunks of their own, loaded when an account needs them.
+// `--maps FOLDER` writes what leads back to the sources, apart from what is installed.
+import { Buffer } from 'node:buffer'
 import { execFileSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
 
-rmSync('dist', { recursive: true, force: true })
-await build({
+const { maps } = parseArgs({ options: { maps: { type: 'string' } } }).values
+for (const folder of ['dist', ...(maps ? [maps] : [])]) {
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+}
+/** Nothing leads back into packages: what is looked for there is ours. */
+const unmapped = {
+  name: 'packages without maps',
+  setup({ onLoad }) {
+    const none = Buffer.from('{"version":3,"sources":[],"mappings":""}').toString('base64')
+    onLoad({ filter: /\/node_modules\/.*\.[cm]?js$/ }, ({ path }) => ({
+      contents: `${readFileSync(path, 'utf8')}\n//# sourceMappingURL=data:application/json;base64,${none}`,
+    }))
+  },
+}
+
+const { outputFiles } = await build({
   entryPoints: ['src/cli.ts', 'src/client.ts'],
   outdir: 'dist',
   bundle: true,
@@ -23,5 +42,9 @@ await build({
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },
   logLevel: 'warning',
+  ...(maps ? { sourcemap: 'external', sourcesContent: false, plugins: [unmapped] } : {}),
+  write: false,
 })
+for (const { path, contents } of outputFiles)
+  writeFileSync(path.endsWith('.map') ? join(maps, basename(path)) : path, contents)
 execFileSync('node_modules/.bin/tsc', ['--project', 'tsconfig.client.json'], { stdio: 'inherit' })

@@ -117,8 +117,7 @@ void t.test('who is answered and does not go holds nothing up', async (t) => {
 })
 
 void t.test('few descriptors', needs('prlimit', 'util-linux'), async (t) => {
-  // From sources, a hundred files would be open at once at its start.
-  const daemon = await daemonOf(t, { bundled: true, via: ['prlimit', '--nofile=64:64'] })
+  const daemon = await daemonOf(t, { via: ['prlimit', '--nofile=64:64'] })
   const size = 150
   const crowd = await gather(socket, size)
   await daemon.said(/^warn clients crowded out count=\d+ most=\d+$/m)

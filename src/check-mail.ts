@@ -2,11 +2,11 @@
  * What `check` learns at an account's mail servers: it signs in as a mail agent does. Nothing is sent,
  * and nothing in the mailbox changes.
  */
+import type { HostPort } from './endpoint.ts'
 import { LoginRefused } from './errors.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import { signInToImap, type AskToken } from './imap-login.ts'
 import { explainMailAnswer } from './mail-answers.ts'
-import type { HostPort } from './mail-connection.ts'
 
 /** Whose mailbox it is, for which account, and where. */
 export interface Visit {

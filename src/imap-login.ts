@@ -8,8 +8,9 @@
  */
 import type { TLSSocket } from 'node:tls'
 import type { TokenReply } from './client.ts'
+import type { HostPort } from './endpoint.ts'
 import { LoginRefused, Unavailable, oneLine } from './errors.ts'
-import { linesOf, openTls, type HostPort, type Lines } from './mail-connection.ts'
+import { linesOf, openTls, type Lines } from './mail-connection.ts'
 
 /** Asks the daemon for a token; `refused` when the server did not take the last one. */
 export type AskToken = (refused: boolean) => Promise<TokenReply>

@@ -9,9 +9,9 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { isLoopback, parseHostPort } from './endpoint.ts'
 import { asFailure, Misconfigured, Unavailable } from './errors.ts'
 import type { BrowserTrip, DeviceCode, SignedIn, SignInUi } from './providers/provider.ts'
-import { isLoopback, parseHostPort } from './schema.ts'
 import { signInPage, type Outcome } from './signin-page.ts'
 
 /** How the person is reached. */

@@ -77,8 +77,8 @@ void t.test('with a daemon', needs(...dovecotProgram), async (t) => {
       [
         'owner',
         'imap',
-        /^team@example\.org: the mail server does not take the token \(imap/,
-        /primary/,
+        /^team@example\.org: the mail server does not take the token of owner@example\.org for this mailbox \(imap\.example says to the token for team@example\.org: \S/,
+        /^see .* owner@example\.org may open it; .*-Identity team@example\.org -User owner@/,
       ],
       [
         'imap-off',

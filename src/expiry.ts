@@ -5,9 +5,10 @@
  * start, after each reload and once a day, from 30 days before the end on, and the date in the status.
  * Nothing depends on it: what has ended, the provider refuses.
  */
+import { durationInWords } from './duration.ts'
 import { predictionFor, type Kept } from './kept.ts'
 import type { Log } from './log.ts'
-import { credentialWarningMs, duration } from './prediction.ts'
+import { credentialWarningMs } from './prediction.ts'
 import type { Expiry } from './providers/provider.ts'
 
 export interface ExpiryWatch {
@@ -61,7 +62,7 @@ export function warnAhead(kept: Kept, log: Log, nowMs: number): void {
   kept.grant.warnedOfMs = end.atMs
   log.warn('ends soon', {
     account: kept.account.user,
-    in: duration(end.atMs - nowMs),
+    in: durationInWords(end.atMs - nowMs),
     reason: end.sentence,
     hint: end.next,
   })

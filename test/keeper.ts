@@ -5,6 +5,7 @@ import {
   accountOf,
   accountsOf,
   createPlace,
+  createPlaceOf,
   createProvider,
   failing,
   held,
@@ -12,15 +13,12 @@ import {
   startMs,
   tokenOf,
   until,
+  user,
 } from './fixtures/keeper-place.ts'
 
-const user = 'me@example.com'
-
 void t.test('a token is fetched once and handed out at once', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   t.equal(provider.asked.length, 1, 'before anybody asks')
   t.equal(await place.ask(account), 't1', 'who asks meanwhile waits for the same one')
   const wanted = { minMs: undefined, untilMs: startMs, refused: false }
@@ -40,11 +38,9 @@ void t.test('a token is fetched once and handed out at once', async (t) => {
 })
 
 void t.test('one request serves all who wait', async (t) => {
-  const place = await createPlace(t)
   const later = held()
   const provider = createProvider({ answer: later.answer })
-  const account = accountOf('*@example.com', provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
   const mailbox = 'a@example.com'
   const all = Array.from({ length: 20 }, () => place.ask(account, { mailbox }))
   place.tick(0)
@@ -55,10 +51,8 @@ void t.test('one request serves all who wait', async (t) => {
 })
 
 void t.test('a token is refreshed with a quarter to a third of its life left', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.tick(42 * 60_000)
   await place.quiet()
@@ -72,12 +66,10 @@ void t.test('a token is refreshed with a quarter to a third of its life left', a
 })
 
 void t.test('a tick looks again when there is something to do', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: ({ atMs }, count) => ({ token: tokenOf(`t${count}`, atMs, 40_000) }),
   })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place } = await createPlaceOf(t, provider)
   await place.quiet()
   t.equal(place.wakes.at(-1), 30_000, 'a short life, the refresh and its slack fill a tick')
   place.tick(28_000)
@@ -90,12 +82,10 @@ void t.test('a tick looks again when there is something to do', async (t) => {
 })
 
 void t.test('a token that is due as it comes does not make the keeper spin', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: ({ atMs }, count) => ({ token: tokenOf(`t${count}`, atMs, 1) }),
   })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   t.ok((place.wakes.at(-1) ?? 0) >= 1_000)
   provider.answer = ({ atMs }) => ({ token: tokenOf('dead on arrival', atMs, 0) })
@@ -107,10 +97,8 @@ void t.test('a token that is due as it comes does not make the keeper spin', asy
 })
 
 void t.test('an expired token is never handed out', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   provider.answer = failing(new Unavailable('down', { trouble: 'network' }))
   place.tick(hourMs - 61_000)
@@ -131,10 +119,8 @@ void t.test('an expired token is never handed out', async (t) => {
 })
 
 void t.test('min', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.nowMs += 60_000
   t.equal(await place.ask(account, { minMs: hourMs - 61_000 }), 't1')
@@ -149,10 +135,8 @@ void t.test('min', async (t) => {
 })
 
 void t.test('min for a first token', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf('*@example.com', provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
   const mailbox = 'a@example.com'
   const refusal = await place.refusal(account, { mailbox, minMs: 2 * hourMs })
   t.match(refusal, {
@@ -163,10 +147,8 @@ void t.test('min for a first token', async (t) => {
 })
 
 void t.test('refused', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.nowMs += 29_999
   t.equal(await place.ask(account, { refused: true }), 't1', 'the newest there can be')
@@ -192,10 +174,8 @@ void t.test('refused', async (t) => {
 })
 
 void t.test('clients force five refreshes in ten minutes at most', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   for (let times = 0; times < 20; times++) {
     place.nowMs += 30_000
@@ -218,26 +198,22 @@ void t.test('clients force five refreshes in ten minutes at most', async (t) => 
 })
 
 void t.test('a short-lived token that is due is not forced', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: ({ atMs }, count) => ({ token: tokenOf(`t${count}`, atMs, 20_000) }),
   })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.nowMs += 16_000
   t.equal(await place.ask(account), 't2')
 })
 
 void t.test('a token without a known expiry is fetched when somebody asks', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: ({ atMs }, count) => ({
       token: { ...tokenOf(`t${count}`, atMs, 60_000), expiryKnown: false },
     }),
   })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.tick(hourMs)
   await place.quiet()
@@ -246,7 +222,6 @@ void t.test('a token without a known expiry is fetched when somebody asks', asyn
 })
 
 void t.test('a mailbox that the provider does not know', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: (question, count) => {
       if (question.request.mailbox === 'nobody@example.com')
@@ -254,8 +229,7 @@ void t.test('a mailbox that the provider does not know', async (t) => {
       return { token: tokenOf(`t${count}`, question.atMs) }
     },
   })
-  const account = accountOf('*@example.com', provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
   const mailbox = 'nobody@example.com'
   t.match(await place.refusal(account, { mailbox }), { code: 'unknown-account' })
   place.tick(10 * 60_000 - 1)
@@ -270,10 +244,11 @@ void t.test('a mailbox that the provider does not know', async (t) => {
 })
 
 void t.test('the table of mailboxes is bounded, and stays fresh for who asks', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf('*@example.com', provider, { maxMailboxes: 2 })
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, {
+    user: '*@example.com',
+    maxMailboxes: 2,
+  })
   for (const name of ['a', 'b']) await place.ask(account, { mailbox: `${name}@example.com` })
   place.nowMs += 1
   await place.ask(account, { mailbox: 'a@example.com' })
@@ -293,10 +268,8 @@ void t.test('the table of mailboxes is bounded, and stays fresh for who asks', a
 })
 
 void t.test('an account that nobody asks for is kept signed in, by one token', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({ tokenKey: ({ service }) => service })
-  const account = accountOf(user, provider, { services: ['smtp', 'imap'] })
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place } = await createPlaceOf(t, provider, { services: ['smtp', 'imap'] })
   await place.quiet()
   place.tick(6 * 86_400_000)
   await place.quiet()
@@ -310,11 +283,12 @@ void t.test('an account that nobody asks for is kept signed in, by one token', a
 })
 
 void t.test('a table of which every slot is waited for grows', async (t) => {
-  const place = await createPlace(t)
   const later = held()
   const provider = createProvider({ answer: later.answer })
-  const account = accountOf('*@example.com', provider, { maxMailboxes: 1 })
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, {
+    user: '*@example.com',
+    maxMailboxes: 1,
+  })
   const answers = ['a', 'b'].map((name) => place.ask(account, { mailbox: `${name}@example.com` }))
   await until(() => provider.asked.length === 2)
   t.equal(place.slots().length, 2)
@@ -358,10 +332,8 @@ for (const [maxMailboxes, most] of [
   })
 
 void t.test('a bug is logged and travels as unavailable', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({ answer: failing(new TypeError('undefined is no function')) })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   t.match(await place.refusal(account, { waitMs: 0 }), {
     code: 'unavailable',
     message: 'an internal error, see the log of xoauthd',
@@ -374,10 +346,8 @@ void t.test('a bug is logged and travels as unavailable', async (t) => {
 })
 
 void t.test('what only the administrator can cure', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({ answer: failing(new Misconfigured('no such client')) })
-  const account = accountOf(user, provider, { fingerprint: '1' })
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { fingerprint: '1' })
   await place.quiet()
   place.tick(15 * 60_000 - 1)
   t.match(await place.refusal(account), { code: 'misconfigured' })
@@ -391,10 +361,8 @@ void t.test('what only the administrator can cure', async (t) => {
 })
 
 void t.test('refresh by hand', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf('*@example.com', provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
   await place.ask(account, { mailbox: 'a@example.com' })
   await place.keeper.refresh(account, 'a@example.com')
   await place.keeper.refresh(account, '*@example.com')

@@ -1,6 +1,6 @@
-/** A grant and a disk that fails: what cannot be written is served, kept and written later. */
+/** A disk that fails: a grant that it does not take is served, kept and written later. */
 import t from 'tap'
-import { StoreLocked, Unavailable } from '../src/errors.ts'
+import { Unavailable } from '../src/errors.ts'
 import type { Store } from '../src/store.ts'
 import {
   accountOf,
@@ -9,8 +9,6 @@ import {
   createSignedIn,
   grantOf,
   rotating,
-  startMs,
-  tokenOf,
   until,
   user,
 } from './fixtures/keeper-place.ts'
@@ -108,41 +106,6 @@ void t.test('a reload removes an account whose grant is not on disk', async (t) 
   place.tick(30_000)
   await until(() => place.keeper.unsaved().length === 0)
   t.match(await place.store.read(user), { stored: { grant: 'g1' } })
-})
-
-void t.test('a locked store heals with its key, and keeps what lives', async (t) => {
-  let locked = false
-  const place = await createPlace(t, (store) => ({
-    ...store,
-    read: async (name) => {
-      if (locked) throw new StoreLocked('the store is locked')
-      return store.read(name)
-    },
-  }))
-  await place.store.replace(user, grantOf('g0', { '': tokenOf('kept', startMs) }))
-  const provider = createSignedIn()
-  const account = accountOf(user, provider)
-  locked = true
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
-  await place.quiet()
-  t.match(await place.refusal(account, { waitMs: 60_000 }), { message: 'the store is locked' })
-  place.tick(30_000)
-  t.same(
-    place.lines.filter((line) => line.startsWith('warn')),
-    [],
-    'which is for the daemon to say',
-  )
-  locked = false
-  place.tick(30_000)
-  await until(() => place.slots()[0]?.state.kind === 'live')
-  t.equal(await place.ask(account), 'kept')
-  t.equal(provider.asked.length, 0)
-  locked = true
-  place.nowMs += 45 * 60_000
-  place.tick(0)
-  await place.quiet()
-  t.match(place.slots(), [{ state: { kind: 'stopped' } }])
-  t.equal(await place.ask(account), 'kept')
 })
 
 void t.test('a store that fails while it is locked', async (t) => {

@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import t from 'tap'
 import { getToken } from '../src/client.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, run, startDaemonProcess, type Finished } from './fixtures/daemon.ts'
+import {
+  createHome,
+  run,
+  startDaemonFor,
+  startDaemonProcess,
+  type Finished,
+} from './fixtures/daemon.ts'
 import { send } from './fixtures/raw-client.ts'
 import { startScriptedSocket } from './fixtures/scripted-socket.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
@@ -29,12 +35,7 @@ const signIn = (user: string) =>
   leaveSignIn(home.configFile, home.env, user, server.grant(user), { value: 'kept' })
 await signIn(me)
 await leaveSignIn(home.configFile, home.env, broken, server.grant(broken))
-const daemon = await startDaemonProcess(home)
-t.teardown(async () => {
-  await daemon.stop()
-  await server.close()
-  home.remove()
-})
+const daemon = await startDaemonFor(t, home, [server])
 
 /** What every failure looks like; nothing of it goes to stdout. */
 function failure(code: number, what: RegExp, hint?: RegExp) {

@@ -123,7 +123,8 @@ function note(paint: Paint, text: string, hint?: string): Note[] {
 function cells(account: AccountStatus, nowS: number, reasons: boolean): string[] {
   const { expires_at, refreshed_at, signed_in_at } = account
   const left = expires_at === null ? '-' : `${shortDuration(1000 * (expires_at - nowS))} left`
-  const ago = (at: number | null) => (at === null ? '-' : `${shortDuration(1000 * (nowS - at))} ago`)
+  const ago = (at: number | null) =>
+    at === null ? '-' : `${shortDuration(1000 * (nowS - at))} ago`
   return [
     account.user,
     account.state,

@@ -10,9 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { openStore } from '../src/store.ts'
 import { createAuthority } from '../test/fixtures/certificates.ts'
-import { createHome } from '../test/fixtures/daemon.ts'
 import {
   grantWith,
   microsoftNames,
@@ -20,12 +18,12 @@ import {
   startMicrosoftServer,
 } from '../test/fixtures/microsoft-server.ts'
 import { withRealNames } from '../test/fixtures/real-names.ts'
+import { createSignedInHome } from './household.ts'
 import { ask, residentMb } from './servers.ts'
 
 const count = Number(process.argv[2] ?? 1000)
 /** What tokens of work accounts were seen to be. */
 const tokenBytes = 2000
-const hourMs = 3_600_000
 /** What V8 has not collected yet is no account's: it is told to, by a signal, before each look. */
 const collect = `process.on('SIGUSR2', () => { gc(); gc(); console.error('collected') })`
 const nodeArgs = [
@@ -59,18 +57,14 @@ try {
 
 async function measure(accounts: number): Promise<{ idleMb: number; refreshedMb: number }> {
   const users = Array.from({ length: accounts }, (_, index) => `user${index}@uni.example`)
-  const home = createHome(users.map(accountToml).join('\n'))
-  const store = await openStore(join(home.path, 'state', 'xoauthd'))
-  const nowMs = Date.now()
-  for (const user of users)
-    await store.replace(user, {
-      grant: grantWith(server.grant(user)),
-      binding: `microsoft ${publicClient.id} at login.microsoftonline.com/uni.example`,
-      signedInAtMs: nowMs,
-      refreshedAtMs: nowMs,
-      tokens: { 'https://outlook.office.com': tokenOf(user, nowMs) },
-    })
-  await store.close()
+  const home = await createSignedInHome(users, {
+    keys: `provider = "microsoft"\ntenant = "uni.example"\nclient_id = "${publicClient.id}"\n`,
+    binding: `microsoft ${publicClient.id} at login.microsoftonline.com/uni.example`,
+    tokenKey: 'https://outlook.office.com',
+    tokenPrefix: 'access.',
+    tokenBytes,
+    grant: (user) => grantWith(server.grant(user)),
+  })
   const args = [...nodeArgs, ...execArgv, program, 'serve']
   const daemon = spawn(process.execPath, args, {
     env: { ...home.env, ...env },
@@ -95,18 +89,4 @@ async function measure(accounts: number): Promise<{ idleMb: number; refreshedMb:
     await ended
     home.remove()
   }
-}
-
-function accountToml(user: string): string {
-  return `[[account]]
-user = "${user}"
-provider = "microsoft"
-tenant = "uni.example"
-client_id = "${publicClient.id}"
-`
-}
-
-function tokenOf(user: string, nowMs: number) {
-  const value = `access.${user}.`.padEnd(tokenBytes, 'x')
-  return { value, obtainedAtMs: nowMs, expiresAtMs: nowMs + hourMs, expiryKnown: true }
 }

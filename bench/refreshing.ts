@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { openStore } from '../src/store.ts'
 import { startAuthorizationServer, theClient } from '../test/fixtures/authorization-server.ts'
 import { createHome } from '../test/fixtures/daemon.ts'
+import { registeredAt } from '../test/fixtures/signed-in.ts'
 import type { Client } from './load.ts'
 
 const program = fileURLToPath(new URL('../bin/xoauthd.js', import.meta.url))
@@ -34,9 +35,7 @@ export async function measureRefreshing(
   const server = await startAuthorizationServer()
   const users = Array.from({ length: accounts }, (_, n) => `user${n}@issuer.example`)
   const asked = 'warm@issuer.example'
-  const home = createHome(
-    [asked, ...users].map((user) => accountToml(server.issuer, user)).join('\n'),
-  )
+  const home = createHome([asked, ...users].map((user) => registeredAt(server, user)).join('\n'))
   const store = await openStore(join(home.path, 'state', 'xoauthd'))
   const nowMs = Date.now()
   const leave = (user: string, obtainedAtMs: number, lifeMs: number) => {
@@ -84,14 +83,4 @@ export async function measureRefreshing(
   home.remove()
   const middle = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] ?? NaN
   return { idleP99Us: middle(idle), busyP99Us: middle(busy), refreshes }
-}
-
-function accountToml(issuer: string, user: string): string {
-  return `[[account]]
-user = "${user}"
-provider = "oauth2"
-issuer = "${issuer}"
-client_id = "${theClient.id}"
-client_secret = "${theClient.secret}"
-`
 }

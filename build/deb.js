@@ -35,6 +35,9 @@ if [ "$1" = configure ]; then
   fi
 fi
 `
+// Purging takes the sign-ins, the configuration and the sockets away. The user stays, as Debian's packages
+// leave theirs: files of its own may lie elsewhere ([store] path), and the next user would get its number and
+// with that the files. Nobody can log in as it. To be rid of it: deluser --system xoauthd.
 const removed = `#!/bin/sh
 set -e
 if [ -z "$DPKG_ROOT" ] && [ -d /run/systemd/system ]; then

@@ -7,11 +7,11 @@ import { wildcardDomain } from './address.ts'
 import { checkImap, checkSmtp, type Visit } from './check-mail.ts'
 import { toldSignIn } from './check-sign-in.ts'
 import type { TokenReply } from './client.ts'
+import { parseHostPort } from './endpoint.ts'
 import { Unavailable } from './errors.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import type { AskToken } from './imap-login.ts'
 import type { MailHosts } from './providers/provider.ts'
-import { parseHostPort } from './schema.ts'
 import { tooShortAgents, type AccountStatus } from './status.ts'
 
 /** One account, and the mailboxes that are tried. */

@@ -2,11 +2,12 @@
  * What `check` learns at an account's mail servers: it signs in as a mail agent does. Nothing is sent,
  * and nothing in the mailbox changes.
  */
+import type { TokenReply } from './client.ts'
+import type { HostPort } from './endpoint.ts'
 import { LoginRefused } from './errors.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import { signInToImap, type AskToken } from './imap-login.ts'
 import { explainMailAnswer } from './mail-answers.ts'
-import type { HostPort } from './mail-connection.ts'
 
 /** Whose mailbox it is, for which account, and where. */
 export interface Visit {
@@ -19,8 +20,9 @@ export interface Visit {
 /** Signs in and opens INBOX for reading, which marks nothing as read (RFC 9051 6.3.3). */
 export async function checkImap(visit: Visit, signal: AbortSignal): Promise<Finding> {
   const { account, mailbox, at } = visit
+  const held = heldTo(visit)
   try {
-    const connection = await signInToImap(at, heldTo(visit.ask), signal)
+    const connection = await signInToImap(at, held.ask, signal)
     try {
       await connection.command('EXAMINE INBOX')
     } finally {
@@ -28,20 +30,21 @@ export async function checkImap(visit: Visit, signal: AbortSignal): Promise<Find
     }
     return finding('ok', 'imap', `${nameOf(at)} opens INBOX of ${mailbox}`, { account })
   } catch (error) {
-    return explained('imap', error, visit)
+    return explained('imap', error, visit, held.login())
   }
 }
 
 /** Signs in and leaves. */
 export async function checkSmtp(visit: Visit, signal: AbortSignal): Promise<Finding> {
   const { account, mailbox, at } = visit
+  const held = heldTo(visit)
   // What it takes to send is a good part of the program.
   const { tryLoginToSmtp } = await import('./smtp.ts')
   try {
-    await tryLoginToSmtp(at, heldTo(visit.ask), signal)
+    await tryLoginToSmtp(at, held.ask, signal)
     return finding('ok', 'smtp', `${nameOf(at)} lets ${mailbox} in`, { account })
   } catch (error) {
-    return explained('smtp', error, visit)
+    return explained('smtp', error, visit, held.login())
   }
 }
 
@@ -49,18 +52,28 @@ export async function checkSmtp(visit: Visit, signal: AbortSignal): Promise<Find
  * Where there is no other token to be had, the same one is tried again: what the server says of it tells
  * more than that.
  */
-function heldTo(ask: AskToken): AskToken {
-  let first: ReturnType<AskToken> | undefined
-  return (refused) => {
-    if (!refused || first === undefined) return (first = ask(false))
-    const before = first
-    return ask(true).catch(() => before)
+function heldTo({ ask, mailbox }: Visit) {
+  let held: TokenReply | undefined
+  return {
+    ask: async (refused: boolean): Promise<TokenReply> => {
+      const before = held
+      held = await (refused && before ? ask(true).catch(() => before) : ask(false))
+      return held
+    },
+    /** The name in the credential: for SMTP through a shared mailbox it may be the person's. */
+    login: () => held?.user ?? mailbox,
   }
 }
 
-function explained(check: string, error: unknown, { account, mailbox, at }: Visit): Finding {
+function explained(
+  check: string,
+  error: unknown,
+  { account, mailbox, at }: Visit,
+  login: string,
+): Finding {
   const row = failedFinding(check, error, account)
-  const known = error instanceof LoginRefused ? explainMailAnswer(row.saw) : undefined
+  const known =
+    error instanceof LoginRefused ? explainMailAnswer(row.saw, { account, login }) : undefined
   if (!known)
     return {
       ...row,
@@ -70,7 +83,7 @@ function explained(check: string, error: unknown, { account, mailbox, at }: Visi
   return {
     ...row,
     saw: `${mailbox}: ${known.meaning} (${row.saw})`,
-    hint: known.next.replaceAll('ADDRESS', mailbox),
+    hint: known.next,
   }
 }
 

@@ -1,5 +1,5 @@
 /** What `check` asks of each provider's host: whether it can be reached, and what time it is there. */
-import { isLoopback } from './schema.ts'
+import { isLoopback } from './endpoint.ts'
 import { finding, type Finding } from './findings.ts'
 import type { Transport } from './transport.ts'
 

@@ -5,6 +5,7 @@
  *     const { user, access_token } = await getToken('me@example.org', { service: 'smtp' })
  */
 import { createConnection } from 'node:net'
+import { parseObject } from './json.ts'
 import { defaultSocketPath } from './socket-path.ts'
 
 /** A failure as the daemon told it, or `no-daemon`. */
@@ -66,12 +67,29 @@ export async function getTokenFrom(
   options: TokenOptions,
 ): Promise<TokenReply> {
   const line = requestLine(mailbox, 'json', options)
-  const reply = credentialIn(await ask(paths, line))
-  try {
-    return JSON.parse(reply) as TokenReply
-  } catch {
-    throw halfAnswer()
-  }
+  return tokenReplyIn(credentialIn(await ask(paths, line)))
+}
+
+/** What listens on a socket may be anything: no more is believed than was looked at. */
+function tokenReplyIn(reply: string): TokenReply {
+  if (!reply.endsWith('\n')) throw halfAnswer()
+  const found = parseObject(reply) ?? {}
+  const { mailbox, user, service, access_token, expires_at, expires_in, xoauth2 } = found
+  if (
+    !isText(mailbox) ||
+    !isText(user) ||
+    !isText(service) ||
+    !isText(access_token) ||
+    typeof expires_at !== 'number' ||
+    typeof expires_in !== 'number' ||
+    !isText(xoauth2)
+  )
+    throw strangeAnswer()
+  return { ...found, mailbox, user, service, access_token, expires_at, expires_in, xoauth2 }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
 }
 
 /** The line that asks for a credential in some format, and to be told about a failure. */
@@ -101,6 +119,15 @@ export function credentialIn(reply: string): string {
 /** A daemon that is killed while it answers leaves half of it. */
 function halfAnswer(): XoauthdError {
   return new XoauthdError('unavailable', 'the daemon broke off its answer', 'ask again')
+}
+
+/** An answer that no xoauthd gives. */
+export function strangeAnswer(): XoauthdError {
+  return new XoauthdError(
+    'unavailable',
+    'what answers is not xoauthd, or another version of it',
+    'name its socket with --socket or XOAUTHD_SOCKET; after an update, restart the daemon',
+  )
 }
 
 /** Where the daemon may be, the likeliest first. */

@@ -1,10 +1,12 @@
 /**
- * Looks ahead at what ends by itself and is renewed by hand: certificates and secrets of clients.
+ * Looks ahead at what ends by itself and is renewed by hand: sign-ins, and certificates and secrets of clients.
  *
- * Promises a line in the log at start, after each reload and once a day, from 30 days before the end on,
- * and the date in the status. Nothing depends on it: what has ended, the provider refuses.
+ * Promises a line in the log for each end of a sign-in that is foreseen; and for those of clients one at
+ * start, after each reload and once a day, from 30 days before the end on, and the date in the status.
+ * Nothing depends on it: what has ended, the provider refuses.
  */
-import type { Kept } from './kept.ts'
+import { durationInWords } from './duration.ts'
+import { predictionFor, type Kept } from './kept.ts'
 import type { Log } from './log.ts'
 import { credentialWarningMs } from './prediction.ts'
 import type { Expiry } from './providers/provider.ts'
@@ -49,6 +51,21 @@ export function createExpiryWatch(kept: () => Iterable<Kept>, log: Log): ExpiryW
       if (Math.abs(nowMs - lookedAtMs) >= dayMs) void look(nowMs)
     },
   }
+}
+
+/** Says in the log that a sign-in will end, when it is time to: once for each end that is foreseen. */
+export function warnAhead(kept: Kept, log: Log, nowMs: number): void {
+  const end = predictionFor(kept)
+  // That of a client is said for all of its accounts at once.
+  if (!end || end.because === 'secret-expired') return
+  if (nowMs < end.warnAtMs || kept.grant.warnedOfMs === end.atMs) return
+  kept.grant.warnedOfMs = end.atMs
+  log.warn('ends soon', {
+    account: kept.account.user,
+    in: durationInWords(end.atMs - nowMs),
+    reason: end.sentence,
+    hint: end.next,
+  })
 }
 
 function sentence({ what, atMs }: Expiry, nowMs: number): string {

@@ -8,8 +8,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { BlockList, isIP } from 'node:net'
+import { isLoopback } from './endpoint.ts'
 import { addNetwork, hostNameOf, type HttpConfig } from './http-config.ts'
-import { isLoopback } from './schema.ts'
 
 /** Where a connection came from and where it arrived; both undefined on a UNIX socket. */
 export interface Ends {

@@ -7,9 +7,10 @@
 import { BlockList, isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { httpEntries } from './config-schema.ts'
+import { isLoopbackHostPort, parseHostPort } from './endpoint.ts'
 import { groupId } from './identity.ts'
 import { checkTable, isTable, type Report } from './schema-check.ts'
-import { isLoopback, parseHostPort, type Output } from './schema.ts'
+import type { Output } from './schema.ts'
 import { expandPath, type Secret } from './secret.ts'
 import { isTooLong, reportScope, tooLong, type Complain, type Served } from './socket-config.ts'
 
@@ -148,7 +149,7 @@ function tcpListen(entry: Entry, text: string, lacks: Lacks, complain: Complain)
     return { kind: 'tcp', host: '127.0.0.1', port: 0 }
   }
   const { host } = address
-  if (!isLoopback(host.includes(':') ? `[${host}]` : host) && lacks('cert'))
+  if (!isLoopbackHostPort(text) && lacks('cert'))
     complain(
       'listen',
       `is ${host}, which others can reach, and tokens would travel in clear; set cert and key, or listen on 127.0.0.1, [::1] or a UNIX path`,

@@ -8,8 +8,9 @@
  */
 import type { TLSSocket } from 'node:tls'
 import type { TokenReply } from './client.ts'
+import type { HostPort } from './endpoint.ts'
 import { LoginRefused, Unavailable, oneLine } from './errors.ts'
-import { linesOf, openTls, type HostPort, type Lines } from './mail-connection.ts'
+import { linesOf, openTls, type Lines } from './mail-connection.ts'
 
 /** Asks the daemon for a token; `refused` when the server did not take the last one. */
 export type AskToken = (refused: boolean) => Promise<TokenReply>
@@ -101,40 +102,45 @@ async function startTls(lines: Lines, at: HostPort): Promise<void> {
   }
 }
 
+/** What a command has beside its text. */
+interface Turn {
+  readonly onContinue?: (text: string) => void
+  /** To what a refusal is the answer, as words after "says". */
+  readonly to?: string
+}
+
 type Conversation = ReturnType<typeof conversation>
 
 function conversation(lines: Lines, { host }: HostPort) {
   let count = 0
 
-  async function untilTagged(tag: string, onContinue: (text: string) => void): Promise<string[]> {
+  async function untilTagged(tag: string, { onContinue, to }: Turn): Promise<string[]> {
     const untagged: string[] = []
     for (;;) {
       const line = await lines.next()
-      if (line.startsWith('+')) onContinue(line.slice(1).trim())
+      if (line.startsWith('+')) onContinue?.(line.slice(1).trim())
       else if (line.startsWith('* ')) {
         untagged.push(line.slice(2))
-        if (/^BYE\b/i.test(line.slice(2))) throw refusal(line.slice(2))
+        if (/^BYE\b/i.test(line.slice(2))) throw refusal(line.slice(2), to)
       } else if (line.startsWith(`${tag} `)) {
-        if (!/^OK\b/i.test(line.slice(tag.length + 1))) throw refusal(line.slice(tag.length + 1))
+        if (!/^OK\b/i.test(line.slice(tag.length + 1)))
+          throw refusal(line.slice(tag.length + 1), to)
         return untagged
       }
     }
   }
 
-  function refusal(text: string): LoginRefused | Unavailable {
-    const words = `${host} says: ${oneLine(text)}`
+  function refusal(text: string, to = ''): LoginRefused | Unavailable {
+    const words = `${host} says${to}: ${oneLine(text)}`
     return transient.test(text)
       ? new Unavailable(words, { trouble: 'provider' })
       : new LoginRefused(words)
   }
 
-  async function command(
-    text: string,
-    onContinue: (text: string) => void = () => undefined,
-  ): Promise<readonly string[]> {
+  async function command(text: string, turn: Turn = {}): Promise<readonly string[]> {
     const tag = `x${++count}`
     lines.send(`${tag} ${text}`)
-    return untilTagged(tag, onContinue)
+    return untilTagged(tag, turn)
   }
 
   return {
@@ -170,22 +176,25 @@ async function authenticate(
   const initial = has('SASL-IR')
   let sent = initial
   let challenge = ''
+  const onContinue = (text: string) => {
+    if (sent) {
+      // The reason of a refusal, which wants an answer before the refusal itself (RFC 7628 3.2.3).
+      challenge = text
+      lines.send(bearer ? 'AQ==' : '')
+    } else lines.send(response)
+    sent = true
+  }
   try {
-    await talk.command(`AUTHENTICATE ${mechanism}${initial ? ` ${response}` : ''}`, (text) => {
-      if (sent) {
-        // The reason of a refusal, which wants an answer before the refusal itself (RFC 7628 3.2.3).
-        challenge = text
-        lines.send(bearer ? 'AQ==' : '')
-      } else lines.send(response)
-      sent = true
+    await talk.command(`AUTHENTICATE ${mechanism}${initial ? ` ${response}` : ''}`, {
+      onContinue,
+      to: ` to the token for ${token.user}`,
     })
   } catch (error) {
     if (!(error instanceof LoginRefused)) throw error
     const reason = reasonIn(challenge)
-    throw new LoginRefused(
-      `${error.message}${reason === '' ? '' : ` (${reason})`}, to the token of ${token.user}`,
-      { hint: 'check that the account may use this server, and that IMAP is on for it' },
-    )
+    throw new LoginRefused(`${error.message}${reason === '' ? '' : ` (${reason})`}`, {
+      hint: 'check that the account may use this server, and that IMAP is on for it',
+    })
   }
 }
 

@@ -7,43 +7,30 @@
  */
 import type { Account, Accounts } from './accounts.ts'
 import { wildcardDomain } from './address.ts'
-import {
-  Failure,
-  Misconfigured,
-  SignInNeeded,
-  StoreLocked,
-  UnknownAccount,
-  asFailure,
-  stackOf,
-} from './errors.ts'
+import { createAdoption } from './adoption.ts'
+import { Failure, SignInNeeded, StoreLocked, asFailure, stackOf } from './errors.ts'
+import { warnAhead } from './expiry.ts'
 import { createHosts } from './hosts.ts'
-import {
-  createKept,
-  newSlot,
-  predictionFor,
-  recall as recallGrant,
-  slotFor,
-  type Kept,
-} from './kept.ts'
+import { isStopped, slotFor, type Kept } from './kept.ts'
 import type { Log } from './log.ts'
 import { delayOf, planTick } from './plan.ts'
-import { duration } from './prediction.ts'
 import type { Token, TokenRequest } from './providers/provider.ts'
-import { createRenewal, usable } from './renewal.ts'
+import { createRenewal } from './renewal.ts'
+import { createSaving } from './saving.ts'
+import { createServing, type Wanted } from './serving.ts'
 import {
   clockToleranceMs,
   deferred,
   dueAtMs,
   endWaiting,
   failedState,
+  isUnknown,
   remainingMs,
   replanned,
   settled,
   type Slot,
 } from './slot.ts'
-import { createServing, type Wanted } from './serving.ts'
 import type { Store } from './store.ts'
-import type { StoredGrant } from './store-record.ts'
 
 export interface Keeper {
   /**
@@ -102,9 +89,8 @@ export function createKeeper(options: {
   const accounts = new Map<string, Kept>()
   const running = new Set<Promise<void>>()
   const serve = createServing({ hosts, now, wake, start, stopping: stopping.signal })
-  const saving = new Set<Kept>()
-  /** What a reload removed or changed while its grant was not on disk. */
-  const leaving = new Set<Kept>()
+  const saving = createSaving(accounts, renewal)
+  const adoption = createAdoption({ accounts, saving, store, renewal, fail, now, wake, random })
   /** The wall clock at the last tick. */
   let tickedAtMs = 0
 
@@ -203,26 +189,11 @@ export function createKeeper(options: {
     for (const { kept, slot } of due)
       if (hosts.mayStart(kept.account.provider.authority, nowMs)) void start(kept, slot)
     for (const kept of accounts.values()) {
-      if (kept.account.provider.usesGrant && isStopped(kept)) void lookAtStore(kept)
-      warnAhead(kept, nowMs)
+      if (kept.account.provider.usesGrant && isStopped(kept)) void adoption.lookAgain(kept)
+      warnAhead(kept, log, nowMs)
     }
-    for (const kept of unsaved()) void save(kept)
+    saving.retry()
     wake(delayMs)
-  }
-
-  /** Once for each end that is foreseen. */
-  function warnAhead(kept: Kept, nowMs: number): void {
-    const end = predictionFor(kept)
-    // That of a registration is told for all of its accounts at once, by expiry.ts.
-    if (!end || end.because === 'secret-expired') return
-    if (nowMs < end.warnAtMs || kept.grant.warnedOfMs === end.atMs) return
-    kept.grant.warnedOfMs = end.atMs
-    log.warn('ends soon', {
-      account: kept.account.user,
-      in: duration(end.atMs - nowMs),
-      reason: end.sentence,
-      hint: end.next,
-    })
   }
 
   /** The clock was set back: plans, and what is left of tokens, mean nothing any more. */
@@ -236,156 +207,33 @@ export function createKeeper(options: {
       }
   }
 
-  /** `login` runs in a process of its own, and the key of a locked store may come: both are seen here. */
-  async function lookAtStore(kept: Kept): Promise<void> {
-    try {
-      const stored = await renewal.look(kept)
-      if (stored) takeUp(kept, stored)
-      else if (unlocked(kept, (slot) => (slot.state = deferred(slot.state, now())))) wake(0)
-    } catch (error) {
-      // Locked still, perhaps for another reason, or open and without a sign-in.
-      unlocked(kept, (slot) => fail(kept, slot, asFailure(error)))
-    }
-  }
-
-  /** @returns whether any slot was waiting for the key of the store */
-  function unlocked(kept: Kept, go: (slot: Slot) => void): boolean {
-    const locked = [...kept.slots.all()].filter(isLocked)
-    locked.forEach(go)
-    return locked.length > 0
-  }
-
-  /**
-   * Serves what another process left, and has what it did not leave fetched.
-   *
-   * @returns the slots that have a token now
-   */
-  function takeUp(kept: Kept, stored: StoredGrant): ReadonlySet<Slot> {
-    const served = new Set<Slot>()
-    for (const slot of kept.slots.all()) {
-      const token = usable(stored.tokens[slot.key], slot, now())
-      if (token && !slot.attempt) {
-        slot.state = settled(token, random())
-        served.add(slot)
-        endWaiting(slot)
-      } else if (slot.state.kind === 'stopped') slot.state = deferred(slot.state, now())
-    }
-    wake(0)
-    return served
-  }
-
-  function unsaved(): Kept[] {
-    for (const kept of leaving) if (!kept.grant.unsaved) leaving.delete(kept)
-    return [...accounts.values(), ...leaving].filter(({ grant }) => grant.unsaved)
-  }
-
-  async function save(kept: Kept): Promise<void> {
-    if (saving.has(kept)) return
-    saving.add(kept)
-    await renewal.save(kept)
-    saving.delete(kept)
-  }
-
   async function refresh(account: Account, mailbox: string): Promise<void> {
     const kept = keptOf(account)
     const slots = slotsOf(kept, mailbox)
-    let served: ReadonlySet<Slot> = new Set()
-    if (account.provider.usesGrant)
-      try {
-        const stored = await renewal.look(kept)
-        if (stored) served = takeUp(kept, stored)
-      } catch (error) {
-        // Signed out, which is seen although the provider may be out of reach.
-        for (const slot of kept.slots.all()) fail(kept, slot, asFailure(error))
-        throw error
-      }
-    await Promise.all(slots.filter((slot) => !served.has(slot)).map((slot) => start(kept, slot)))
+    const served = account.provider.usesGrant ? await adoption.look(kept) : undefined
+    await Promise.all(slots.filter((slot) => !served?.has(slot)).map((slot) => start(kept, slot)))
     for (const { state } of slots) if ('failure' in state) throw state.failure
-  }
-
-  async function adopt(list: Accounts, nowMs: number): Promise<void> {
-    const before = new Map(accounts)
-    const added: Kept[] = []
-    accounts.clear()
-    for (const account of list.all) {
-      let kept = before.get(account.user)
-      if (kept?.account.fingerprint === account.fingerprint) {
-        kept.account = account
-        lookAgain(kept, nowMs)
-        before.delete(account.user)
-      } else {
-        kept = createKept(account, kept)
-        added.push(kept)
-      }
-      accounts.set(account.user, kept)
-    }
-    for (const old of before.values()) {
-      for (const slot of old.slots.all()) endWaiting(slot)
-      if (accounts.get(old.account.user)?.grant !== old.grant) leaving.add(old)
-    }
-    const locked = [...accounts.values()].filter(({ slots }) => [...slots.own()].some(isLocked))
-    await Promise.all([...added.map((kept) => recall(kept, nowMs)), ...locked.map(lookAtStore)])
-    tick(nowMs)
-  }
-
-  /** A reload often follows a repair that the file itself does not show: of a key, of a secret. */
-  function lookAgain(kept: Kept, nowMs: number): void {
-    for (const slot of kept.slots.all())
-      if (slot.state.kind === 'stopped' && slot.state.failure instanceof Misconfigured)
-        slot.state = deferred(slot.state, nowMs)
-  }
-
-  /** Takes up what the store remembers, so that a restart serves at once and asks nobody. */
-  async function recall(kept: Kept, nowMs: number): Promise<void> {
-    const { account } = kept
-    if (wildcardDomain(account.user) === undefined)
-      for (const service of account.services) {
-        const request = { service, mailbox: account.user }
-        const key = account.provider.tokenKey(request)
-        if (!kept.slots.get(key)) kept.slots.addOwn(newSlot(kept, key, request, nowMs))
-      }
-    if (!account.provider.usesGrant) return
-    // Trouble with the store is met again, and said, by the first refresh.
-    const found = await store.read(account.user).catch(() => undefined)
-    if (found?.stored.binding !== account.provider.binding) return
-    if (kept.grant.version === undefined) recallGrant(kept.grant, found.stored)
-    kept.grant.version ??= found.version
-    for (const slot of kept.slots.own()) {
-      const token = found.stored.tokens[slot.key]
-      if (slot.state.kind === 'idle' && token && remainingMs(token, nowMs) > 0)
-        slot.state = settled(token, random())
-    }
   }
 
   async function close(): Promise<void> {
     stopping.abort()
     for (const { slots } of accounts.values()) for (const slot of slots.all()) endWaiting(slot)
     await Promise.all(running)
-    for (const kept of unsaved()) await renewal.save(kept)
+    await saving.finish()
   }
 
   return {
     token: (account, request, wanted, nowMs) => serve(keptOf(account), request, wanted, nowMs),
     refresh,
     tick,
-    adopt,
+    async adopt(list, nowMs) {
+      await adoption.adopt(list, nowMs)
+      tick(nowMs)
+    },
     kept: () => accounts.values(),
-    unsaved: () => unsaved().map(({ account }) => account.user),
+    unsaved: () => saving.unsaved().map(({ account }) => account.user),
     close,
   }
-}
-
-function isUnknown({ state }: Slot): boolean {
-  return state.kind === 'stopped' && state.failure instanceof UnknownAccount
-}
-
-function isStopped(kept: Kept): boolean {
-  for (const { state } of kept.slots.own()) if (state.kind === 'stopped') return true
-  return false
-}
-
-function isLocked({ state }: Slot): boolean {
-  return state.kind === 'stopped' && state.failure instanceof StoreLocked
 }
 
 /** A provider knows how to cure what it saw, and not what the account is called here. */

@@ -67,6 +67,12 @@ export function predictionFor({ account, grant, credential }: Kept): Prediction 
   return predictEnd({ signedInAtMs, refreshedAtMs, life, ends, credential })
 }
 
+/** Whether nothing but a person can help one of the account's own slots. */
+export function isStopped({ slots }: Kept): boolean {
+  for (const { state } of slots.own()) if (state.kind === 'stopped') return true
+  return false
+}
+
 /** Takes down what the store has of a grant, or that it has none. */
 export function recall(grant: KnownGrant, stored: StoredGrant | undefined): void {
   grant.signedInAtMs = stored?.signedInAtMs

@@ -5,11 +5,28 @@
  * Sources: learn.microsoft.com "Authenticated client SMTP submission", "Enable or disable SMTP AUTH",
  * "Authenticate an IMAP, POP or SMTP connection using OAuth", support.google.com/mail/answer/7126229.
  */
+import { foldCase, wildcardDomain } from './address.ts'
 
-interface Row {
-  readonly pattern: RegExp
+/** Who was refused. */
+export interface Refused {
+  /** The user of the account: an address, or `*@domain`. */
+  readonly account: string
+  /** The name in the credential. */
+  readonly login: string
+}
+
+/** ADDRESS stands for the name in the credential, PERSON for who signed in. */
+interface Words {
   readonly meaning: string
   readonly next: string
+}
+
+interface Row extends Words {
+  readonly pattern: RegExp
+  /** Otherwise, when the mailbox is not the person's own. */
+  readonly shared?: Words
+  /** Otherwise, when nobody signs in. */
+  readonly application?: Words
 }
 
 const rows: readonly Row[] = [
@@ -63,7 +80,15 @@ const rows: readonly Row[] = [
     pattern:
       /5\.7\.8|5\.7\.3|AUTHENTICATE failed|Invalid credentials|Authentication (?:failed|unsuccessful)/i,
     meaning: 'the mail server does not take the token',
-    next: 'see that the address is the primary one of the mailbox and that the sign-in was made for this service; then: xoauthd login again',
+    next: 'see that the address is the primary one of the mailbox and that the sign-in was made for this service; then: xoauthd login PERSON',
+    shared: {
+      meaning: 'the mail server does not take the token of PERSON for this mailbox',
+      next: 'see that the address is the primary one of the mailbox and that PERSON may open it; Microsoft: Add-MailboxPermission -Identity ADDRESS -User PERSON -AccessRights FullAccess, which takes up to an hour to work',
+    },
+    application: {
+      meaning: 'the mail server does not take the token of the application for this mailbox',
+      next: 'see that the address is the primary one of a mailbox and that the application may use it; Microsoft: Add-MailboxPermission for its service principal',
+    },
   },
 ]
 
@@ -71,6 +96,21 @@ const rows: readonly Row[] = [
  * @param answer what the server said, on one line
  * @returns undefined when it is none of what is known
  */
-export function explainMailAnswer(answer: string): { meaning: string; next: string } | undefined {
-  return rows.find(({ pattern }) => pattern.test(answer))
+export function explainMailAnswer(answer: string, refused: Refused): Words | undefined {
+  const row = rows.find(({ pattern }) => pattern.test(answer))
+  if (!row) return undefined
+  const { meaning, next } = wordsFor(row, refused)
+  return { meaning: filled(meaning, refused), next: filled(next, refused) }
 }
+
+function wordsFor(row: Row, { account, login }: Refused): Words {
+  if (nobodySignsIn(account)) return row.application ?? row
+  return foldCase(login) === foldCase(account) ? row : (row.shared ?? row)
+}
+
+function filled(text: string, { account, login }: Refused): string {
+  const named = text.replaceAll('ADDRESS', login)
+  return nobodySignsIn(account) ? named : named.replaceAll('PERSON', account)
+}
+
+const nobodySignsIn = (account: string): boolean => wildcardDomain(account) !== undefined

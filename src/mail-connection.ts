@@ -7,13 +7,8 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { parseHostPort, type HostPort } from './endpoint.ts'
 import { Misconfigured, Unavailable } from './errors.ts'
-import { parseHostPort } from './schema.ts'
-
-export interface HostPort {
-  readonly host: string
-  readonly port: number
-}
 
 /** Lines of a conversation in turns, each at most {@link lineLimit} bytes. */
 export interface Lines {

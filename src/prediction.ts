@@ -5,6 +5,7 @@
  * no accident; beside that providers tell their limits. Nothing here is more than a good guess: a sign-in
  * ends when the provider says so.
  */
+import { durationInWords } from './duration.ts'
 import { SignInNeeded } from './errors.ts'
 import type { GrantLife } from './grant-life.ts'
 import type { Expiry, GrantEnd } from './providers/provider.ts'
@@ -71,7 +72,7 @@ function learnt({ signedInAtMs, life }: Foreknown): Prediction | undefined {
   return {
     atMs: signedInAtMs + lastLivedMs,
     because: lastBecause,
-    sentence: words.sentence.replace('{life}', duration(lastLivedMs)),
+    sentence: words.sentence.replace('{life}', durationInWords(lastLivedMs)),
     next: words.next,
     warnAtMs: signedInAtMs + lastLivedMs - Math.min(longestWarningMs, lastLivedMs / 4),
   }
@@ -120,11 +121,4 @@ export function explainEnd(
     hint: next,
     because,
   })
-}
-
-/** @returns a time in the largest unit of which there is more than one */
-export function duration(ms: number): string {
-  if (ms >= 2 * dayMs) return `${Math.round(ms / dayMs)} days`
-  if (ms >= 7_200_000) return `${Math.round(ms / 3_600_000)} hours`
-  return `${Math.max(1, Math.round(ms / 60_000))} minutes`
 }

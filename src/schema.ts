@@ -6,6 +6,7 @@
  */
 import * as v from 'valibot'
 import { isAddress, wildcardDomain } from './address.ts'
+import { isLoopbackHostPort, isSafeEndpoint, parseHostPort } from './endpoint.ts'
 import type { Secret } from './secret.ts'
 
 export type Entries = v.ObjectEntries
@@ -42,8 +43,7 @@ export function unwrapped(schema: Schema & Parts & { readonly wrapped?: Schema }
 export const described = <S extends Schema>(schema: S, about: string) =>
   v.pipe(schema, v.description(about))
 
-export const list = <S extends Schema>(item: S, about: string) =>
-  v.pipe(v.array(item), v.description(about))
+export const list = <S extends Schema>(item: S, about: string) => described(v.array(item), about)
 
 /** A list that would switch everything off if it were empty. */
 export const nonEmptyList = <S extends Schema>(item: S, about: string) =>
@@ -54,12 +54,18 @@ export const nonEmptyList = <S extends Schema>(item: S, about: string) =>
   )
 
 /** One word or line; `about` is what an editor shows. */
-export const text = (about: string) =>
-  v.pipe(v.string(), v.nonEmpty('is empty'), v.description(about))
+export const text = (about: string) => described(v.pipe(v.string(), v.nonEmpty('is empty')), about)
+
+/** A text of which a rule holds; `message` says what is wrong with another. */
+const checkedText = (about: string, holds: (value: string) => boolean, message: string) =>
+  v.pipe(v.string(), v.check(holds, message), v.description(about))
+
+/** A text of a form, which editors check as well. */
+const textLike = (about: string, form: RegExp, message: string) =>
+  v.pipe(v.string(), v.regex(form, message), v.description(about))
 
 /** `{ name = "value", … }`. */
-export const texts = (about: string) =>
-  v.pipe(v.record(v.string(), v.string()), v.description(about))
+export const texts = (about: string) => described(v.record(v.string(), v.string()), about)
 
 export const flag = (about: string) => v.pipe(v.boolean(), v.description(about))
 
@@ -79,22 +85,15 @@ export const count = (least: number, about: string) =>
 
 /** `me@example.org` or `*@example.org`. */
 export const pattern = (about: string) =>
-  v.pipe(
-    v.string(),
-    v.check(
-      (value) => isAddress(value) || wildcardDomain(value) !== undefined,
-      'is no mail address; write "name@domain", or "*@domain" for a whole domain',
-    ),
-    v.description(about),
+  checkedText(
+    about,
+    (value) => isAddress(value) || wildcardDomain(value) !== undefined,
+    'is no mail address; write "name@domain", or "*@domain" for a whole domain',
   )
 
 /** One mailbox, `me@example.org`. */
 export const address = (about: string) =>
-  v.pipe(
-    v.string(),
-    v.check(isAddress, 'is no mail address; write "name@domain"'),
-    v.description(about),
-  )
+  checkedText(about, isAddress, 'is no mail address; write "name@domain"')
 
 /** Something by host: `{ "smtp.example.org" = … }`, also as postfix writes a next hop: `[host]:port`. */
 export const byHost = <Value extends v.GenericSchema>(value: Value, about: string) =>
@@ -115,19 +114,13 @@ export const byHost = <Value extends v.GenericSchema>(value: Value, about: strin
 /** A path of a URL, as a request has it. */
 export const urlPath = (about: string) =>
   v.pipe(
-    v.string(),
-    v.regex(/^\/[!-~]*$/, 'must begin with "/" and be written as in a URL'),
+    textLike(about, /^\/[!-~]*$/, 'must begin with "/" and be written as in a URL'),
     v.regex(/^[^?#]*$/, 'has a query; write the path alone, e.g. "/authentication"'),
-    v.description(about),
   )
 
 /** The user of Basic authentication (RFC 7617), which ends at a colon. */
 export const loginName = (about: string) =>
-  v.pipe(
-    v.string(),
-    v.regex(/^[^:\x00-\x1f\x7f]+$/, 'must be a name without a colon'),
-    v.description(about),
-  )
+  textLike(about, /^[^:\x00-\x1f\x7f]+$/, 'must be a name without a colon')
 
 /** What a control socket answers before it looks for a service of that name. */
 const controlWords = ['status', 'refresh', 'reload']
@@ -135,8 +128,8 @@ const controlWords = ['status', 'refresh', 'reload']
 /** The name of a service, e.g. `smtp`. */
 export const service = (about: string) =>
   v.pipe(
-    v.string(),
-    v.regex(
+    textLike(
+      about,
       /^[a-z0-9][a-z0-9_-]{0,31}$/,
       'is no service name; write it in lower case, e.g. "smtp"',
     ),
@@ -144,107 +137,65 @@ export const service = (about: string) =>
       (value) => !controlWords.includes(value),
       'is a word of the control socket; give the service another name',
     ),
-    v.description(about),
   )
 
 /** Something by service: `{ smtp = …, imap = … }`. */
-export const byService = <Value extends v.GenericSchema>(value: Value, about: string) =>
-  v.pipe(v.record(service('a service'), value), v.description(about))
+export const byService = <Value extends Schema>(value: Value, about: string) =>
+  described(v.record(service('a service'), value), about)
 
 /** `host:port`, the host possibly an IPv6 address in brackets. */
 export const hostPort = (about: string) =>
-  v.pipe(
-    v.string(),
-    v.check(
-      (value) => parseHostPort(value) !== undefined,
-      'must be "host:port", e.g. "127.0.0.1:8025"',
-    ),
-    v.description(about),
+  checkedText(
+    about,
+    (value) => parseHostPort(value) !== undefined,
+    'must be "host:port", e.g. "127.0.0.1:8025"',
   )
-
-/** @returns the parts of `host:port`, without the brackets of an IPv6 address */
-export function parseHostPort(value: string): { host: string; port: number } | undefined {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/[\]]+)):(\d{1,5})$/.exec(value)
-  const host = match?.[1] ?? match?.[2]
-  const port = Number(match?.[3])
-  return host !== undefined && port <= 65535 ? { host, port } : undefined
-}
 
 /** {@link hostPort} where nobody but this very machine can connect. */
 export const loopbackHostPort = (about: string) =>
-  v.pipe(
-    v.string(),
-    v.check(
-      isLoopbackHostPort,
-      'must be "host:port" on this very machine: localhost, 127.x.x.x or [::1], e.g. "127.0.0.1:8025"',
-    ),
-    v.description(about),
+  checkedText(
+    about,
+    isLoopbackHostPort,
+    'must be "host:port" on this very machine: localhost, 127.x.x.x or [::1], e.g. "127.0.0.1:8025"',
   )
-
-function isLoopbackHostPort(value: string): boolean {
-  const host = parseHostPort(value)?.host
-  return host !== undefined && isLoopback(host.includes(':') ? `[${host}]` : host)
-}
 
 /** A server's address: https, or plain http where it is this very machine. */
 export const endpoint = (about: string) =>
-  v.pipe(v.string(), v.check(isSafeEndpoint, endpointRule), v.description(about))
-
-const endpointRule = 'must be an https:// URL (http:// only for 127.0.0.1, [::1] and localhost)'
-
-/** @returns whether a token or a secret may be sent there */
-export function isSafeEndpoint(value: string): boolean {
-  if (!URL.canParse(value)) return false
-  const url = new URL(value)
-  if (url.username !== '' || url.password !== '' || url.hash !== '') return false
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
-}
-
-/** @returns whether a URL's host name is this machine's own */
-export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname)
-}
+  checkedText(
+    about,
+    isSafeEndpoint,
+    'must be an https:// URL (http:// only for 127.0.0.1, [::1] and localhost)',
+  )
 
 /** Where the browser is sent back to: any web page, since a registration may name one that we cannot hear. */
 export const redirect = (about: string) =>
-  v.pipe(
-    v.string(),
-    v.check(
-      (value) => /^https?:\/\//i.test(value) && URL.canParse(value) && new URL(value).hash === '',
-      'must be an http:// or https:// URL without a fragment, as the client registration has it',
-    ),
-    v.description(about),
+  checkedText(
+    about,
+    (value) => /^https?:\/\//i.test(value) && URL.canParse(value) && new URL(value).hash === '',
+    'must be an http:// or https:// URL without a fragment, as the client registration has it',
   )
 
 /** Octal, in quotes, since TOML's own 0o660 would be easy to write as 660. */
 export const mode = (about: string) =>
   v.pipe(
-    v.string(),
-    v.regex(/^0?[0-7]{3}$/, 'must be an octal mode in quotes, e.g. "0660"'),
-    v.description(about),
+    textLike(about, /^0?[0-7]{3}$/, 'must be an octal mode in quotes, e.g. "0660"'),
     v.transform((value) => Number.parseInt(value, 8)),
   )
 
 /** A host name, possibly with a port: no more of an address than that. */
 export const hostName = (about: string) =>
-  v.pipe(
-    v.string(),
-    v.check(
-      (value) => URL.canParse(`https://${value}`) && new URL(`https://${value}`).host === value,
-      'must be a host name in lower case, without https:// and without a path',
-    ),
-    v.description(about),
+  checkedText(
+    about,
+    (value) => URL.canParse(`https://${value}`) && new URL(`https://${value}`).host === value,
+    'must be a host name in lower case, without https:// and without a path',
   )
 
 /** Of Microsoft: an ID, a domain, or a word that stands for many. */
 export const tenant = (about: string) =>
-  v.pipe(
-    v.string(),
-    v.regex(
-      /^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/,
-      'is no tenant; write its ID or a domain of it, e.g. "corp.onmicrosoft.com"',
-    ),
-    v.description(about),
+  textLike(
+    about,
+    /^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/,
+    'is no tenant; write its ID or a domain of it, e.g. "corp.onmicrosoft.com"',
   )
 
 const dayRule = 'must be a day, e.g. 2027-01-31'

@@ -6,9 +6,9 @@
  */
 import { mkdir, readFile, readdir, realpath, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { configHome } from './config-file.ts'
 import { Misconfigured, NotAllowed } from './errors.ts'
+import { shippedPath } from './shipped.ts'
 
 export interface ServiceInstall {
   /** For the whole machine instead of the person who asks. */
@@ -26,9 +26,6 @@ export interface InstalledService {
   /** What to run now, a command a line. */
   readonly next: readonly string[]
 }
-
-/** The units that came with the program lie beside `src` and `dist` alike. */
-const shipped = fileURLToPath(new URL('../systemd', import.meta.url))
 
 /** systemd hides these from the system's unit (ProtectHome=). */
 const hidden = /^\/(?:home|root|run\/user)\//
@@ -67,10 +64,11 @@ export async function installService(
     })
   const folder = system ? '/etc/systemd/system' : join(configHome(env), 'systemd/user')
   await mkdir(folder, { recursive: true })
-  const names = await readdir(join(shipped, manager))
+  const shipped = shippedPath(`systemd/${manager}`)
+  const names = await readdir(shipped)
   const units = await Promise.all(
     names.map(async (name) => {
-      const text = await readFile(join(shipped, manager, name), 'utf8')
+      const text = await readFile(join(shipped, name), 'utf8')
       const path = join(folder, name)
       const wanted = text.replace(/^(ExecStart=)\/usr\/bin\/env xoauthd /m, `$1${start.join(' ')} `)
       return { path, wanted, there: await readFile(path, 'utf8').catch(() => undefined) }

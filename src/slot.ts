@@ -180,6 +180,16 @@ function ownRetryMs(failure: Failure): number {
   return Math.max(confirmAfterMs, own ? (failure.retryAfterMs ?? 0) : 0)
 }
 
+/** Waiting for the key of the store. */
+export function isLocked({ state }: Slot): boolean {
+  return state.kind === 'stopped' && state.failure instanceof StoreLocked
+}
+
+/** For a mailbox that the provider does not know. */
+export function isUnknown({ state }: Slot): boolean {
+  return state.kind === 'stopped' && state.failure instanceof UnknownAccount
+}
+
 /** When the slot's next refresh is wanted, epoch ms: at once where somebody waits for a first one. */
 export function dueAtMs({ state, waiting }: Slot): number {
   if ('failure' in state) return state.retryAtMs

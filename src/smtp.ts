@@ -10,6 +10,7 @@ import SMTPConnection, {
   type SMTPConnectionCustomAuthContext,
 } from 'nodemailer/lib/smtp-connection'
 import { XoauthdError, type TokenReply } from './client.ts'
+import type { HostPort } from './endpoint.ts'
 import {
   Failure,
   LoginRefused,
@@ -19,7 +20,7 @@ import {
   oneLine,
 } from './errors.ts'
 import type { AskToken } from './imap-login.ts'
-import { openPlain, openTls, type HostPort } from './mail-connection.ts'
+import { openPlain, openTls } from './mail-connection.ts'
 
 export interface Envelope {
   /** Empty for the sender of a bounce. */

@@ -4,6 +4,7 @@
  * Promises that the table fits the columns that there are wherever it can, with every address whole: it is
  * what one copies.
  */
+import { shortDuration } from './duration.ts'
 import {
   conditions,
   type AccountCondition,
@@ -121,8 +122,9 @@ function note(paint: Paint, text: string, hint?: string): Note[] {
 
 function cells(account: AccountStatus, nowS: number, reasons: boolean): string[] {
   const { expires_at, refreshed_at, signed_in_at } = account
-  const left = expires_at === null ? '-' : `${duration(expires_at - nowS)} left`
-  const ago = (at: number | null) => (at === null ? '-' : `${duration(nowS - at)} ago`)
+  const left = expires_at === null ? '-' : `${shortDuration(1000 * (expires_at - nowS))} left`
+  const ago = (at: number | null) =>
+    at === null ? '-' : `${shortDuration(1000 * (nowS - at))} ago`
   return [
     account.user,
     account.state,
@@ -135,7 +137,7 @@ function cells(account: AccountStatus, nowS: number, reasons: boolean): string[]
 
 function ends({ ends_at, ends_because }: AccountStatus, nowS: number, reasons: boolean): string {
   if (ends_at === null) return '-'
-  return `in ${duration(ends_at - nowS)}${reasons ? ` (${ends_because})` : ''}`
+  return `in ${shortDuration(1000 * (ends_at - nowS))}${reasons ? ` (${ends_because})` : ''}`
 }
 
 function notesOf(account: AccountStatus): Note[] {
@@ -149,13 +151,4 @@ function notesOf(account: AccountStatus): Note[] {
     ...(ends_warning === '' ? [] : note(yellow, `${user}: will end soon: ${ends_warning}`)),
     ...(agents === '' ? [] : note(yellow, `${user}: ${tooLong}`)),
   ]
-}
-
-/** The largest unit is all that anybody wants to know. */
-function duration(seconds: number): string {
-  const s = Math.max(0, seconds)
-  if (s < 60) return `${s} s`
-  if (s < 3600) return `${Math.floor(s / 60)} min`
-  if (s < 2 * 86_400) return `${Math.floor(s / 3600)} h`
-  return `${Math.floor(s / 86_400)} days`
 }

@@ -11,7 +11,7 @@ import https from 'node:https'
 import { TLSSocket } from 'node:tls'
 import type { HttpsProxyAgent } from 'https-proxy-agent'
 import { getProxyForUrl } from 'proxy-from-env'
-import { isLoopback, isSafeEndpoint } from './schema.ts'
+import { isLoopback, isSafeEndpoint } from './endpoint.ts'
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST'

@@ -6,10 +6,10 @@
  * goes wrong before that is told as `* BYE`, which every client shows.
  */
 import type { Readable, Writable } from 'node:stream'
+import type { HostPort } from './endpoint.ts'
 import { asFailure, Unavailable, oneLine } from './errors.ts'
 import { createImapGuard, type ImapGuard } from './imap-guard.ts'
 import { signInToImap, type AskToken, type ImapConnection } from './imap-login.ts'
-import type { HostPort } from './mail-connection.ts'
 
 /** The client's side: our standard input and output. */
 export interface Pipe {

@@ -1,8 +1,4 @@
-/** The version of this program: that of package.json, which lies beside `src` and `dist` alike. */
-import { readFileSync } from 'node:fs'
+/** The version of this program, which its package.json has. */
+import { readShipped } from './shipped.ts'
 
-export const version = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-).version
+export const { version } = JSON.parse(readShipped('package.json')) as { version: string }

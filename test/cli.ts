@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import t from 'tap'
 import { getToken } from '../src/client.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, run, startDaemonProcess, type Finished } from './fixtures/daemon.ts'
+import {
+  createHome,
+  run,
+  startDaemonFor,
+  startDaemonProcess,
+  type Finished,
+} from './fixtures/daemon.ts'
 import { send } from './fixtures/raw-client.ts'
 import { startScriptedSocket } from './fixtures/scripted-socket.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
@@ -29,12 +35,7 @@ const signIn = (user: string) =>
   leaveSignIn(home.configFile, home.env, user, server.grant(user), { value: 'kept' })
 await signIn(me)
 await leaveSignIn(home.configFile, home.env, broken, server.grant(broken))
-const daemon = await startDaemonProcess(home)
-t.teardown(async () => {
-  await daemon.stop()
-  await server.close()
-  home.remove()
-})
+const daemon = await startDaemonFor(t, home, [server])
 
 /** What every failure looks like; nothing of it goes to stdout. */
 function failure(code: number, what: RegExp, hint?: RegExp) {
@@ -223,6 +224,42 @@ void t.test('a daemon that does not do its part', async (t) => {
   const broken = { code: 'unavailable', message: 'the daemon broke off its answer' }
   await t.rejects(getToken(me, halves), broken)
   await t.rejects(getToken(me, halves), broken)
+})
+
+void t.test('what answers is not xoauthd', async (t) => {
+  const path = join(home.path, 'other')
+  const whole = {
+    mailbox: me,
+    user: me,
+    service: 'smtp',
+    access_token: 'secret-token',
+    expires_at: 2_000_000_000,
+    expires_in: 3600,
+    xoauth2: `user=${me}\x01auth=Bearer secret-token\x01\x01`,
+  }
+  let answer = ''
+  const other = await startScriptedSocket(path, () => answer)
+  t.teardown(() => other.close())
+  const asked = async (reply: unknown) => {
+    answer = `${JSON.stringify(reply)}\n`
+    return getToken(me, { socket: path })
+  }
+  t.same(await asked({ ...whole, more: 1 }), { ...whole, more: 1 }, 'a newer one may say more')
+  const strange = {
+    code: 'unavailable',
+    message: 'what answers is not xoauthd, or another version of it',
+    hint: /^name its socket with --socket or XOAUTHD_SOCKET; /,
+  }
+  for (const odd of [null, [whole], 'a text', {}, { ok: true }])
+    await t.rejects(asked(odd), strange, JSON.stringify(odd))
+  for (const key of Object.keys(whole))
+    for (const value of [undefined, null, true, ''])
+      await t.rejects(asked({ ...whole, [key]: value }), strange, `${key} is ${String(value)}`)
+  answer = 'secret-token\n'
+  await t.rejects(getToken(me, { socket: path }), strange)
+  const shown = await run(home, ['status', '--socket', path])
+  t.match(shown, failure(75, /what answers is not xoauthd.*/, /name its socket .*/))
+  t.notMatch(shown.stderr, /secret/)
 })
 
 void t.test('serve --check', async (t) => {

@@ -1,6 +1,6 @@
 /** What the file may say of a Microsoft account, and the sentence for what it may not. */
 import t from 'tap'
-import { configOf, problemsOf } from './fixtures/config.ts'
+import { configOf, says } from './fixtures/config.ts'
 
 const id = '11111111-1111-4111-8111-111111111111'
 const person = `[[account]]
@@ -15,8 +15,6 @@ client_id = "${id}"
 tenant = "corp.onmicrosoft.com"
 client_secret = { env = "SECRET" }
 `
-const says = async (text: string, problems: readonly string[]) =>
-  t.same(await problemsOf(text), problems, problems.join('; ') || text)
 
 void t.test('defaults', async (t) => {
   t.match((await configOf(person)).accounts[0], {
@@ -57,42 +55,43 @@ void t.test('the day a secret ends', async (t) => {
       },
     )
   for (const day of ['"soon"', '5', '"2027-13-01"'])
-    await says(`${application}client_secret_expires = ${day}`, [
+    await says(t, `${application}client_secret_expires = ${day}`, [
       '7: account[1].client_secret_expires must be a day, e.g. 2027-01-31',
     ])
-  await says(`${person}client_secret_expires = 2027-01-31`, [
+  await says(t, `${person}client_secret_expires = 2027-01-31`, [
     '5: account[1].client_secret_expires is of a client_secret, and there is none; remove it',
   ])
 })
 
-void t.test('combinations that cannot be', async () => {
-  await says(person.replace('me@', '*@'), [
+void t.test('combinations that cannot be', async (t) => {
+  await says(t, person.replace('me@', '*@'), [
     '2: account[1].user must be one address: a person signs in here; a whole tenant needs provider = "microsoft-app"',
   ])
-  await says(person.replace(id, 'mail'), [
+  await says(t, person.replace(id, 'mail'), [
     '4: account[1].client_id is no application ID of Entra, which looks like 00000000-0000-0000-0000-000000000000',
   ])
-  await says(`${person}tenant = "https://uni.example"\ncloud = "mars"`, [
+  await says(t, `${person}tenant = "https://uni.example"\ncloud = "mars"`, [
     '5: account[1].tenant is no tenant; write its ID or a domain of it, e.g. "corp.onmicrosoft.com"',
     '6: account[1].cloud must be one of "global", "us-gov", "us-dod", "china"',
   ])
-  await says(`${application}certificate = { file = "c.pem" }`, [
+  await says(t, `${application}certificate = { file = "c.pem" }`, [
     '7: account[1].certificate cannot stand beside client_secret; remove one of them',
   ])
-  await says(application.replace(/client_secret.*\n/, ''), [
+  await says(t, application.replace(/client_secret.*\n/, ''), [
     '1: account[1].certificate is missing; the application needs it, or a client_secret, to prove itself',
   ])
   for (const tenant of ['common', 'organizations', 'consumers'])
-    await says(application.replace('corp.onmicrosoft.com', tenant), [
+    await says(t, application.replace('corp.onmicrosoft.com', tenant), [
       `5: account[1].tenant must be one tenant's ID or domain, and not "${tenant}": an application belongs to one`,
     ])
   await says(
+    t,
     `${person}scopes.smtp = ["https://outlook.office.com/SMTP.Send", "https://graph.microsoft.com/Mail.Send"]`,
     [
       '5: account[1].scopes names scopes of https://outlook.office.com and https://graph.microsoft.com for "smtp"; a token is for one resource',
     ],
   )
-  await says(`${person}cloud_hosts = { login = "https://login.example/", mail = "outlook" }`, [
+  await says(t, `${person}cloud_hosts = { login = "https://login.example/", mail = "outlook" }`, [
     '5: account[1].cloud_hosts.login must be a host name in lower case, without https:// and without a path',
     '5: account[1].cloud_hosts.mail must be an https:// URL (http:// only for 127.0.0.1, [::1] and localhost)',
   ])

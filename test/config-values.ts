@@ -1,14 +1,6 @@
 /** What a key may hold, and what is said of what it may not. */
-import t, { type Test } from 'tap'
-import { configOf, google, oauth2, problemsOf, serviceAccount } from './fixtures/config.ts'
-
-/** Asserts all that is said of a text. */
-const says = async (
-  t: Test,
-  text: string,
-  problems: readonly string[],
-  about = problems.join('; '),
-) => t.same(await problemsOf(text), problems, about)
+import t from 'tap'
+import { configOf, google, oauth2, problemsOf, says, serviceAccount } from './fixtures/config.ts'
 
 void t.test('values of a wrong type', async (t) => {
   await says(t, `log = 5\nstore = []\n${google}`, [

@@ -1,16 +1,8 @@
 /** The file as a whole: what each key becomes, and what is said of a file that is wrong. */
-import t, { type Test } from 'tap'
+import t from 'tap'
 import type { Config } from '../src/config.ts'
 import { providers } from '../src/providers/index.ts'
-import { configOf, file, google, problemsOf, serviceAccount } from './fixtures/config.ts'
-
-/** Asserts all that is said of a text. */
-const says = async (
-  t: Test,
-  text: string,
-  problems: readonly string[],
-  about = problems.join('; '),
-) => t.same(await problemsOf(text), problems, about)
+import { configOf, file, google, says, serviceAccount } from './fixtures/config.ts'
 
 void t.test('the least there can be', async (t) => {
   t.same(await configOf(google), {

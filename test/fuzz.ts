@@ -11,7 +11,7 @@ import { credentialIn } from '../src/client.ts'
 import { oneLine } from '../src/errors.ts'
 import { failureReply, formats, parseRequest, replies, type Credential } from '../src/protocol.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, startDaemonProcess } from './fixtures/daemon.ts'
+import { createHome, startDaemonFor } from './fixtures/daemon.ts'
 import { converse, send } from './fixtures/raw-client.ts'
 import { isWellFormed, lines, messages, seeds, wellFormed } from './fixtures/requests.ts'
 import { xoauth2 } from './fixtures/scripted-socket.ts'
@@ -117,12 +117,7 @@ void t.test('the socket of a daemon', async (t) => {
   // No control: an order that comes up by chance is to do nothing.
   home.configure(`${accountAt(server, me)}\n[[socket]]\npath = "${path}"\n`)
   await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: 'kept' })
-  const daemon = await startDaemonProcess(home)
-  t.teardown(async () => {
-    await daemon.stop()
-    await server.close()
-    home.remove()
-  })
+  const daemon = await startDaemonFor(t, home, [server])
   const good = xoauth2(me, 'kept')
 
   async function checkMessage([bytes, cuts]: readonly [Buffer, readonly number[]]): Promise<void> {

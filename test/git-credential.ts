@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
 import { createAuthority } from './fixtures/certificates.ts'
-import { createHome, run, shellLine, startDaemonProcess } from './fixtures/daemon.ts'
+import { createHome, run, shellLine, startDaemonFor } from './fixtures/daemon.ts'
 import { needs, needsPerl } from './fixtures/installed.ts'
 import { startMailServer } from './fixtures/mail-server.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
@@ -28,12 +28,7 @@ const home = createHome(
   `${accountAt(server, me, `hosts = { smtp = "localhost:${mailServer.port}" }`)}\n${accountAt(server, stranger)}`,
 )
 await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: 'kept' })
-const daemon = await startDaemonProcess(home)
-t.teardown(async () => {
-  await daemon.stop()
-  await Promise.all([server.close(), mailServer.close()])
-  home.remove()
-})
+await startDaemonFor(t, home, [server, mailServer])
 await writeFile(join(folder, 'xoauthd'), `#!/bin/sh\n${shellLine(home, '"$@"')}\n`, { mode: 0o755 })
 const env = {
   ...home.env,

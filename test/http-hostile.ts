@@ -5,7 +5,7 @@ import { createConnection } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, startDaemonProcess } from './fixtures/daemon.ts'
+import { createHome, startDaemonFor } from './fixtures/daemon.ts'
 import { addressOf, ask } from './fixtures/http-client.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
 
@@ -22,13 +22,8 @@ user = "engine"
 password = { env = "HTTP_PASSWORD" }
 `)
 await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: 'the-token' })
-const daemon = await startDaemonProcess(home, { env: { HTTP_PASSWORD: 'secret' } })
+const daemon = await startDaemonFor(t, home, [server], { env: { HTTP_PASSWORD: 'secret' } })
 const base = await addressOf(daemon)
-t.teardown(async () => {
-  await daemon.stop()
-  await server.close()
-  home.remove()
-})
 
 const target = `/?account=${me}&proto=smtp`
 const isWell = async () => (await ask(base, target, { auth })).json['accessToken'] === 'the-token'

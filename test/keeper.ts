@@ -4,7 +4,7 @@ import { Misconfigured, Unavailable, UnknownAccount } from '../src/errors.ts'
 import {
   accountOf,
   accountsOf,
-  createPlace,
+  createPlaceOf,
   createProvider,
   failing,
   held,
@@ -12,15 +12,12 @@ import {
   startMs,
   tokenOf,
   until,
+  user,
 } from './fixtures/keeper-place.ts'
 
-const user = 'me@example.com'
-
 void t.test('a token is fetched once and handed out at once', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   t.equal(provider.asked.length, 1, 'before anybody asks')
   t.equal(await place.ask(account), 't1', 'who asks meanwhile waits for the same one')
   const wanted = { minMs: undefined, untilMs: startMs, refused: false }
@@ -40,11 +37,9 @@ void t.test('a token is fetched once and handed out at once', async (t) => {
 })
 
 void t.test('one request serves all who wait', async (t) => {
-  const place = await createPlace(t)
   const later = held()
   const provider = createProvider({ answer: later.answer })
-  const account = accountOf('*@example.com', provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
   const mailbox = 'a@example.com'
   const all = Array.from({ length: 20 }, () => place.ask(account, { mailbox }))
   place.tick(0)
@@ -55,10 +50,8 @@ void t.test('one request serves all who wait', async (t) => {
 })
 
 void t.test('a token is refreshed with a quarter to a third of its life left', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.tick(42 * 60_000)
   await place.quiet()
@@ -72,12 +65,10 @@ void t.test('a token is refreshed with a quarter to a third of its life left', a
 })
 
 void t.test('a tick looks again when there is something to do', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: ({ atMs }, count) => ({ token: tokenOf(`t${count}`, atMs, 40_000) }),
   })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place } = await createPlaceOf(t, provider)
   await place.quiet()
   t.equal(place.wakes.at(-1), 30_000, 'a short life, the refresh and its slack fill a tick')
   place.tick(28_000)
@@ -90,12 +81,10 @@ void t.test('a tick looks again when there is something to do', async (t) => {
 })
 
 void t.test('a token that is due as it comes does not make the keeper spin', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: ({ atMs }, count) => ({ token: tokenOf(`t${count}`, atMs, 1) }),
   })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   t.ok((place.wakes.at(-1) ?? 0) >= 1_000)
   provider.answer = ({ atMs }) => ({ token: tokenOf('dead on arrival', atMs, 0) })
@@ -107,10 +96,8 @@ void t.test('a token that is due as it comes does not make the keeper spin', asy
 })
 
 void t.test('an expired token is never handed out', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   provider.answer = failing(new Unavailable('down', { trouble: 'network' }))
   place.tick(hourMs - 61_000)
@@ -131,10 +118,8 @@ void t.test('an expired token is never handed out', async (t) => {
 })
 
 void t.test('min', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.nowMs += 60_000
   t.equal(await place.ask(account, { minMs: hourMs - 61_000 }), 't1')
@@ -149,10 +134,8 @@ void t.test('min', async (t) => {
 })
 
 void t.test('min for a first token', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf('*@example.com', provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
   const mailbox = 'a@example.com'
   const refusal = await place.refusal(account, { mailbox, minMs: 2 * hourMs })
   t.match(refusal, {
@@ -163,10 +146,8 @@ void t.test('min for a first token', async (t) => {
 })
 
 void t.test('refused', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.nowMs += 29_999
   t.equal(await place.ask(account, { refused: true }), 't1', 'the newest there can be')
@@ -192,10 +173,8 @@ void t.test('refused', async (t) => {
 })
 
 void t.test('clients force five refreshes in ten minutes at most', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   for (let times = 0; times < 20; times++) {
     place.nowMs += 30_000
@@ -218,26 +197,22 @@ void t.test('clients force five refreshes in ten minutes at most', async (t) => 
 })
 
 void t.test('a short-lived token that is due is not forced', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: ({ atMs }, count) => ({ token: tokenOf(`t${count}`, atMs, 20_000) }),
   })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.nowMs += 16_000
   t.equal(await place.ask(account), 't2')
 })
 
 void t.test('a token without a known expiry is fetched when somebody asks', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({
     answer: ({ atMs }, count) => ({
       token: { ...tokenOf(`t${count}`, atMs, 60_000), expiryKnown: false },
     }),
   })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   await place.quiet()
   place.tick(hourMs)
   await place.quiet()
@@ -245,58 +220,9 @@ void t.test('a token without a known expiry is fetched when somebody asks', asyn
   t.equal(await place.ask(account), 't2')
 })
 
-void t.test('a mailbox that the provider does not know', async (t) => {
-  const place = await createPlace(t)
-  const provider = createProvider({
-    answer: (question, count) => {
-      if (question.request.mailbox === 'nobody@example.com')
-        throw new UnknownAccount('no such user')
-      return { token: tokenOf(`t${count}`, question.atMs) }
-    },
-  })
-  const account = accountOf('*@example.com', provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
-  const mailbox = 'nobody@example.com'
-  t.match(await place.refusal(account, { mailbox }), { code: 'unknown-account' })
-  place.tick(10 * 60_000 - 1)
-  t.match(await place.refusal(account, { mailbox }), { code: 'unknown-account' })
-  t.equal(provider.asked.length, 1, 'remembered')
-  t.equal(await place.ask(account, { mailbox: 'a@example.com' }), 't2', 'nobody else suffers')
-  place.tick(1)
-  await place.quiet()
-  t.equal(provider.asked.length, 2, 'and asked about only when somebody wants it')
-  t.match(await place.refusal(account, { mailbox }), { code: 'unknown-account' })
-  t.equal(provider.asked.length, 3)
-})
-
-void t.test('the table of mailboxes is bounded, and stays fresh for who asks', async (t) => {
-  const place = await createPlace(t)
-  const provider = createProvider()
-  const account = accountOf('*@example.com', provider, { maxMailboxes: 2 })
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
-  for (const name of ['a', 'b']) await place.ask(account, { mailbox: `${name}@example.com` })
-  place.nowMs += 1
-  await place.ask(account, { mailbox: 'a@example.com' })
-  await place.ask(account, { mailbox: 'c@example.com' })
-  t.same(
-    place.slots().map(({ key }) => key),
-    ['a@example.com', 'c@example.com'],
-    'the one that was asked for longest ago is gone',
-  )
-  place.tick(50 * 60_000)
-  await place.quiet()
-  t.same(
-    provider.asked.slice(3).map(({ request }) => request.mailbox),
-    ['a@example.com'],
-    'asked for since it was fetched',
-  )
-})
-
 void t.test('an account that nobody asks for is kept signed in, by one token', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({ tokenKey: ({ service }) => service })
-  const account = accountOf(user, provider, { services: ['smtp', 'imap'] })
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place } = await createPlaceOf(t, provider, { services: ['smtp', 'imap'] })
   await place.quiet()
   place.tick(6 * 86_400_000)
   await place.quiet()
@@ -309,59 +235,9 @@ void t.test('an account that nobody asks for is kept signed in, by one token', a
   )
 })
 
-void t.test('a table of which every slot is waited for grows', async (t) => {
-  const place = await createPlace(t)
-  const later = held()
-  const provider = createProvider({ answer: later.answer })
-  const account = accountOf('*@example.com', provider, { maxMailboxes: 1 })
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
-  const answers = ['a', 'b'].map((name) => place.ask(account, { mailbox: `${name}@example.com` }))
-  await until(() => provider.asked.length === 2)
-  t.equal(place.slots().length, 2)
-  for (const value of ['ta', 'tb']) later.give(tokenOf(value, startMs))
-  t.same(await Promise.all(answers), ['ta', 'tb'])
-})
-
-for (const [maxMailboxes, most] of [
-  [10, 1_010],
-  [5_000, 1_033],
-] as const)
-  void t.test(`names that somebody makes up, where ${maxMailboxes} are kept`, async (t) => {
-    const place = await createPlace(t)
-    let open = () => {}
-    const gate = new Promise<void>((resolve) => (open = resolve))
-    const provider = createProvider({
-      answer: async ({ atMs, request }) => {
-        await gate
-        return { token: tokenOf(request.mailbox, atMs) }
-      },
-    })
-    const account = accountOf('*@example.com', provider, { maxMailboxes })
-    const other = accountOf(user, provider)
-    await place.keeper.adopt(accountsOf([account]), place.nowMs)
-    const answers = Promise.allSettled(
-      Array.from({ length: 3_000 }, (_, n) => place.ask(account, { mailbox: `${n}@example.com` })),
-    )
-    t.equal(place.slots().length, most)
-    t.match(await place.refusal(account, { mailbox: 'new@example.com' }), {
-      code: 'unavailable',
-      message: 'too many tokens are being fetched from host.example',
-      retryAfterMs: 5_000,
-    })
-    const own = place.keeper.adopt(accountsOf([account, other]), place.nowMs)
-    open()
-    await own
-    t.equal(await place.ask(other), user, 'who is in the file is served')
-    t.equal((await answers).filter(({ status }) => status === 'fulfilled').length, most)
-    await place.ask(account, { mailbox: 'new@example.com' })
-    t.equal(place.slots().length, Math.min(most + 1, maxMailboxes) + 1, 'and room is made again')
-  })
-
 void t.test('a bug is logged and travels as unavailable', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({ answer: failing(new TypeError('undefined is no function')) })
-  const account = accountOf(user, provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider)
   t.match(await place.refusal(account, { waitMs: 0 }), {
     code: 'unavailable',
     message: 'an internal error, see the log of xoauthd',
@@ -374,10 +250,8 @@ void t.test('a bug is logged and travels as unavailable', async (t) => {
 })
 
 void t.test('what only the administrator can cure', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider({ answer: failing(new Misconfigured('no such client')) })
-  const account = accountOf(user, provider, { fingerprint: '1' })
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { fingerprint: '1' })
   await place.quiet()
   place.tick(15 * 60_000 - 1)
   t.match(await place.refusal(account), { code: 'misconfigured' })
@@ -391,10 +265,8 @@ void t.test('what only the administrator can cure', async (t) => {
 })
 
 void t.test('refresh by hand', async (t) => {
-  const place = await createPlace(t)
   const provider = createProvider()
-  const account = accountOf('*@example.com', provider)
-  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
   await place.ask(account, { mailbox: 'a@example.com' })
   await place.keeper.refresh(account, 'a@example.com')
   await place.keeper.refresh(account, '*@example.com')

@@ -21,12 +21,36 @@ const answers: Readonly<Record<string, RegExp>> = {
   'A1 NO AUTHENTICATE failed.': /does not take the token/,
 }
 
+const own = { account: 'me@corp.example', login: 'me@corp.example' }
+
 void t.test('every answer that is known has a meaning and a next step', (t) => {
   for (const [answer, meaning] of Object.entries(answers)) {
-    const explained = explainMailAnswer(answer)
+    const explained = explainMailAnswer(answer, own)
     t.match(explained?.meaning, meaning, answer)
     t.ok(explained?.next, answer)
   }
-  t.equal(explainMailAnswer('250 2.0.0 OK'), undefined)
+  t.equal(explainMailAnswer('250 2.0.0 OK', own), undefined)
+  t.end()
+})
+
+void t.test('a refused token: whose mailbox it is decides what to do', (t) => {
+  const refusal = 'A1 NO AUTHENTICATE failed.'
+  const mine = explainMailAnswer(refusal, { ...own, login: 'Me@Corp.example' })
+  t.match(mine?.next, /; then: xoauthd login me@corp\.example$/)
+
+  const shared = explainMailAnswer(refusal, { ...own, login: 'team@corp.example' })
+  t.match(shared?.meaning, 'does not take the token of me@corp.example for this mailbox')
+  t.match(
+    shared?.next,
+    '-Identity team@corp.example -User me@corp.example -AccessRights FullAccess',
+  )
+  t.notMatch(shared?.next, /xoauthd login/, 'another sign-in gives no right')
+
+  const domain = { account: '*@corp.example', login: 'ann@corp.example' }
+  const application = explainMailAnswer(refusal, domain)
+  t.match(application?.next, /the application may use it; .*service principal$/)
+  t.notMatch(application?.next, /xoauthd login/, 'nobody signs in')
+  for (const answer of Object.keys(answers))
+    t.notMatch(explainMailAnswer(answer, domain)?.next, '*@corp.example', answer)
   t.end()
 })

@@ -1,6 +1,6 @@
 /** What is installed: npm's package and Debian's, each in an empty place, and taken away again. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -70,6 +70,11 @@ void t.test("Debian's package", needs('dpkg-deb', 'dpkg'), async (t) => {
       ],
       { env: { ...plain, PATH: `${plain.PATH ?? ''}:/usr/sbin:/sbin` } },
     )
+  // As systemd-sysusers makes it, which leaves alone what is there.
+  const user = 'xoauthd:x:998:998::/var/lib/xoauthd:/usr/sbin/nologin\n'
+  mkdirSync(join(target, 'etc'))
+  writeFileSync(join(target, 'etc/passwd'), user)
+  writeFileSync(join(target, 'etc/group'), 'xoauthd:x:998:\n')
   await dpkg('--install', join(folder, deb))
   const program = join(target, 'usr/bin/xoauthd')
   t.match((await exec(program, ['--version'], { env: plain })).stdout, /^\d+\.\d+\.\d+\n$/)
@@ -83,7 +88,8 @@ void t.test("Debian's package", needs('dpkg-deb', 'dpkg'), async (t) => {
   ])
     t.ok(there.includes(path), path)
 
-  mkdirSync(join(target, 'var/lib/xoauthd'), { recursive: true })
+  for (const path of ['var/lib/xoauthd', 'run/xoauthd'])
+    mkdirSync(join(target, path), { recursive: true })
   writeFileSync(join(target, 'var/lib/xoauthd/grant'), '')
   writeFileSync(join(target, 'etc/xoauthd/config.toml'), '')
   await dpkg('--remove', 'xoauthd')
@@ -95,6 +101,11 @@ void t.test("Debian's package", needs('dpkg-deb', 'dpkg'), async (t) => {
   t.same(
     left.filter((path) => /xoauthd/.test(path)),
     [],
-    'purge leaves nothing',
+    'purge leaves no file and no folder',
+  )
+  const users = readFileSync(join(target, 'etc/passwd'), 'utf8')
+  t.ok(
+    users.includes(user),
+    'but the user, lest another one gets its number and what it may still own',
   )
 })

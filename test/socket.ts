@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { getToken } from '../src/client.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, startDaemonProcess } from './fixtures/daemon.ts'
+import { createHome, startDaemonFor } from './fixtures/daemon.ts'
 import { needs } from './fixtures/installed.ts'
 import { converse, send } from './fixtures/raw-client.ts'
 import { xoauth2 } from './fixtures/scripted-socket.ts'
@@ -40,13 +40,8 @@ path = "own"
 `)
 await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: sendToken })
 await leaveSignIn(home.configFile, home.env, two, server.grant(two), { value: 'earlier' })
-const daemon = await startDaemonProcess(home)
+const daemon = await startDaemonFor(t, home, [server])
 const { socket } = home
-t.teardown(async () => {
-  await daemon.stop()
-  await server.close()
-  home.remove()
-})
 
 const good = xoauth2(me, sendToken)
 

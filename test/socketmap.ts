@@ -14,7 +14,7 @@ import { createLog } from '../src/log.ts'
 import { readNetstring, writeNetstring } from '../src/netstring.ts'
 import { openSocketmap, type SocketmapService } from '../src/socketmap.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, startDaemonProcess } from './fixtures/daemon.ts'
+import { createHome, startDaemonFor } from './fixtures/daemon.ts'
 import { converse, send } from './fixtures/raw-client.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
 
@@ -38,12 +38,7 @@ services = ["smtp"]
 map = { "SMTP.issuer.example" = "${me}", "[2001:db8::1]:25" = "${me}", "next.example:587" = "${stranger}" }
 `)
 await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: 'the-token' })
-const daemon = await startDaemonProcess(home)
-t.teardown(async () => {
-  await daemon.stop()
-  await server.close()
-  home.remove()
-})
+const daemon = await startDaemonFor(t, home, [server])
 
 const request = (key: string) => writeNetstring(`sasl ${key}`)
 const good = writeNetstring(`OK ${me}:the-token`)

@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { XoauthdError, type TokenReply } from '../src/client.ts'
 import type { AskToken } from '../src/imap-login.ts'
-import type { HostPort } from '../src/mail-connection.ts'
+import type { HostPort } from '../src/endpoint.ts'
 import { tunnelImap } from '../src/tunnel.ts'
 import { createAuthority } from './fixtures/certificates.ts'
 import { run, start } from './fixtures/daemon.ts'
@@ -128,7 +128,7 @@ void t.test('what goes wrong is told as BYE', async (t) => {
   await t.rejects(twice.ended, { name: 'LoginRefused', code: 'not-allowed' })
   t.match(
     await twice.said,
-    /^\* BYE xoauthd: imap\.example\.org says: NO \[AUTH[^\n]*\(\{"status":"400"\}\), to the token of me@example\.org\r\n$/,
+    /^\* BYE xoauthd: imap\.example\.org says to the token for me@example\.org: NO \[AUTH[^\n]* \(\{"status":"400"\}\)\r\n$/,
   )
   t.notMatch(await twice.said, 'fresh')
   t.equal(twice.server.credentials.length, 2)

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, run, shellLine, startDaemonProcess, type Finished } from './fixtures/daemon.ts'
+import { createHome, run, shellLine, startDaemonFor, type Finished } from './fixtures/daemon.ts'
 import { locate, needs } from './fixtures/installed.ts'
 import { startScriptedSocket } from './fixtures/scripted-socket.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
@@ -26,12 +26,7 @@ home.configure(
   `${accountAt(server, me)}\n${accountAt(server, stranger)}\n[[socket]]\npath = "cred"\n`,
 )
 await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: 'kept' })
-const daemon = await startDaemonProcess(home)
-t.teardown(async () => {
-  await daemon.stop()
-  await server.close()
-  home.remove()
-})
+await startDaemonFor(t, home, [server])
 
 const shells = ['dash', 'bash']
 const debian = {

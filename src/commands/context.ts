@@ -5,11 +5,12 @@ import { dirname } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { AccountConfig } from '../account-config.ts'
 import { createAccounts, type Account } from '../accounts.ts'
-import { XoauthdError, ask, getTokenFrom, socketPaths } from '../client.ts'
+import { XoauthdError, ask, getTokenFrom, socketPaths, strangeAnswer } from '../client.ts'
 import type { Common } from '../command-line.ts'
 import { readConfig } from '../config-file.ts'
 import { UnknownAccount } from '../errors.ts'
 import type { AskToken } from '../imap-login.ts'
+import { parseObject, type JsonObject } from '../json.ts'
 import type { SignInContext } from '../login.ts'
 import { createCommandRunner } from '../run-command.ts'
 import { createSecretReader } from '../secret.ts'
@@ -103,13 +104,13 @@ export async function askToken(
 export async function control(
   options: Common,
   line: string,
-): Promise<{ text: string; parsed: Record<string, unknown> }> {
+): Promise<{ text: string; parsed: JsonObject }> {
   const text = await ask(await socketsFor(options), line)
   return { text, parsed: controlReply(text) }
 }
 
 /** A control socket answers in JSON; any other one closes without a word. */
-function controlReply(reply: string): Record<string, unknown> {
+function controlReply(reply: string): JsonObject {
   if (reply === '')
     throw new XoauthdError(
       'not-allowed',
@@ -119,7 +120,8 @@ function controlReply(reply: string): Record<string, unknown> {
   // A daemon that is killed while it answers leaves half a line.
   if (!reply.endsWith('\n'))
     throw new XoauthdError('unavailable', 'the daemon broke off in its answer', 'ask again')
-  const parsed = JSON.parse(reply) as Record<string, unknown>
+  const parsed = parseObject(reply)
+  if (!parsed) throw strangeAnswer()
   if (typeof parsed['error'] === 'string')
     throw new XoauthdError(parsed['error'], textOf(parsed['message']), textOf(parsed['hint']))
   return parsed

@@ -1,12 +1,13 @@
 /** `setup`: prints the configuration of a mail agent for an account. */
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createAccounts, type Account, type Found } from '../accounts.ts'
 import { wildcardDomain } from '../address.ts'
 import type { Agent, ConfigurationFile, Requirement } from '../agents/agent.ts'
 import { agents } from '../agents/index.ts'
 import { complain, type Common, type Define } from '../command-line.ts'
 import { BadRequest, UnknownAccount } from '../errors.ts'
+import { hasSaslPlugin, locate } from '../installed.ts'
 import { customerOf, doorsOf, eximSocketOf, obstacles, usualPlace } from '../setup.ts'
 import type { DaemonStatus } from '../status.ts'
 import { control, signInContext } from './context.ts'
@@ -45,7 +46,7 @@ async function setup(
     throw new BadRequest(`${agent.name} is set up for one address, not for ${found.mailbox}`, {
       hint: 'give one address of that domain',
     })
-  const own = locate('xoauthd-token')
+  const own = locate('xoauthd-token', env)
   const eximSocket = eximSocketOf(config.sockets, found.mailbox)
   const place = {
     ...usualPlace,
@@ -120,35 +121,7 @@ async function lengthFromDaemon(options: Common, account: Account): Promise<numb
   }
 }
 
-/** Daemons live in sbin, which is not on an ordinary user's PATH. */
-function locate(program: string): string | undefined {
-  const folders = [...(env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
-  return folders.map((folder) => join(folder, program)).find(isExecutable)
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
 function isInstalled({ program, saslPlugin }: Requirement): boolean {
-  if (program !== undefined && locate(program) === undefined) return false
-  return (
-    saslPlugin === undefined || saslFolders().some((path) => existsSync(join(path, saslPlugin)))
-  )
-}
-
-/** Where Cyrus SASL looks: $SASL_PATH, or the folder of the machine's architecture. */
-function saslFolders(): string[] {
-  const named = env['SASL_PATH']
-  if (named !== undefined && named !== '') return named.split(delimiter)
-  const library = '/usr/lib'
-  const triplets = existsSync(library) ? readdirSync(library) : []
-  return [library, ...triplets.map((name) => join(library, name))].map((path) =>
-    join(path, 'sasl2'),
-  )
+  if (program !== undefined && locate(program, env) === undefined) return false
+  return saslPlugin === undefined || hasSaslPlugin(saslPlugin, env)
 }

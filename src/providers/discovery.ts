@@ -4,8 +4,8 @@
  * Promises that the document names the very issuer that was asked for (RFC 8414 3.3, against mix-up),
  * and that every endpoint taken from it may be sent a secret.
  */
+import { isSafeEndpoint } from '../endpoint.ts'
 import { Misconfigured, SignInNeeded, Unavailable, asFailure, type Failure } from '../errors.ts'
-import { isSafeEndpoint } from '../schema.ts'
 import type { Transport } from '../transport.ts'
 import { readJsonAnswer } from './answers.ts'
 import { quote } from './redaction.ts'

@@ -5,7 +5,7 @@
  * Beside the library's own tables stands, when the last refresh was refused for want of it, what the next
  * sign-in has to prove (`Claims`). The library leaves tables alone that it does not know.
  */
-import { SignInNeeded } from '../errors.ts'
+import { SignInNeeded, type Failure } from '../errors.ts'
 import type { Grant } from './provider.ts'
 
 type Tables = Readonly<Record<string, unknown>>
@@ -26,8 +26,22 @@ export function claimsIn(grant: Grant | undefined): string | undefined {
   return typeof claims === 'string' ? claims : undefined
 }
 
-export function withClaims(grant: Grant, claims: string): Grant {
-  return JSON.stringify({ ...parse(grant), Claims: claims })
+/**
+ * What the server wants to see at the next sign-in goes along with the grant, which is asked then.
+ *
+ * @param refusal of a refresh by `grant`, and the claims in it
+ */
+export function withChallenge(
+  { failure, claims }: { readonly failure: Failure; readonly claims: string | undefined },
+  grant: Grant,
+): Failure {
+  if (!(failure instanceof SignInNeeded) || claims === undefined) return failure
+  return new SignInNeeded(failure.message, {
+    cause: failure.cause,
+    hint: failure.hint,
+    because: failure.because,
+    grant: JSON.stringify({ ...parse(grant), Claims: claims }),
+  })
 }
 
 /**

@@ -13,7 +13,7 @@ import { readIdToken, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import { microsoftEnds } from './grant-ends.ts'
 import { cloudOf, delegatedCatalogue, delegatedScopes, resourceOf } from './microsoft-clouds.ts'
-import { claimsIn, grantOf, refreshTokenIn, withClaims } from './microsoft-grant.ts'
+import { claimsIn, grantOf, refreshTokenIn, withChallenge } from './microsoft-grant.ts'
 import {
   registrationEntries,
   registrationOf,
@@ -240,18 +240,4 @@ function spelledAs(asked: readonly string[], granted: readonly string[]): string
   const names = new Set(granted.map(nameOf))
   // `.default` stands for whatever was consented to.
   return asked.filter((scope) => names.has(nameOf(scope)) || nameOf(scope) === '.default')
-}
-
-/** What the server wants to see at the next sign-in goes along with the grant, which is asked then. */
-function withChallenge(
-  { failure, claims }: Extract<Exchanged, { kind: 'refused' }>,
-  grant: string,
-): typeof failure {
-  if (!(failure instanceof SignInNeeded) || claims === undefined) return failure
-  return new SignInNeeded(failure.message, {
-    cause: failure.cause,
-    hint: failure.hint,
-    because: failure.because,
-    grant: withClaims(grant, claims),
-  })
 }

@@ -4,8 +4,8 @@
  * Keeps what was seen, so that its meaning is read from the answer itself, and what was sent that no
  * message may repeat.
  */
+import { isSafeEndpoint } from '../endpoint.ts'
 import { Unavailable, oneLine } from '../errors.ts'
-import { isSafeEndpoint } from '../schema.ts'
 import type { Seen, Transport } from '../transport.ts'
 import { readJsonAnswer } from './answers.ts'
 import type { Sent } from './explain.ts'

@@ -1,0 +1,161 @@
+/**
+ * A list of accounts, taken over, and what the store has for each: at start, after a reload, and when
+ * another process has changed it.
+ *
+ * Promises that what did not change keeps its tokens; that a token in the store is served at once; and
+ * that what another process did not leave is fetched: `login` has one of its own, and the key of a
+ * locked store may come at any time.
+ */
+import type { Accounts } from './accounts.ts'
+import { wildcardDomain } from './address.ts'
+import { Misconfigured, asFailure, type Failure } from './errors.ts'
+import { createKept, newSlot, recall as recallGrant, type Kept } from './kept.ts'
+import { usable, type Renewal } from './renewal.ts'
+import type { Saving } from './saving.ts'
+import { deferred, endWaiting, isLocked, remainingMs, settled, type Slot } from './slot.ts'
+import type { Store } from './store.ts'
+import type { StoredGrant } from './store-record.ts'
+
+export interface Adoption {
+  /** Takes over a list of accounts; those that did not change keep their tokens. Never rejects. */
+  adopt(list: Accounts, nowMs: number): Promise<void>
+  /**
+   * Looks at the store for somebody who asked.
+   *
+   * @returns the slots that have a token from there
+   * @rejects Failure, which all slots have then, when there is no grant any more or it cannot be read
+   */
+  look(kept: Kept): Promise<ReadonlySet<Slot>>
+  /** Looks whether what the account waits for has come. Never rejects. */
+  lookAgain(kept: Kept): Promise<void>
+}
+
+/**
+ * @param options.accounts what is kept, by user: changed here alone
+ * @param options.fail puts a slot into the state that a failure leads to
+ * @param options.wake asks for a tick in so many milliseconds, or sooner
+ */
+export function createAdoption(options: {
+  readonly accounts: Map<string, Kept>
+  readonly saving: Saving
+  readonly store: Store
+  readonly renewal: Renewal
+  readonly fail: (kept: Kept, slot: Slot, failure: Failure) => void
+  readonly now: () => number
+  readonly wake: (delayMs: number) => void
+  readonly random: () => number
+}): Adoption {
+  const { accounts, saving, store, renewal, fail, now, wake, random } = options
+
+  /** @returns those that are new or changed */
+  function replace(list: Accounts, nowMs: number): Kept[] {
+    const before = new Map(accounts)
+    const added: Kept[] = []
+    accounts.clear()
+    for (const account of list.all) {
+      let kept = before.get(account.user)
+      if (kept?.account.fingerprint === account.fingerprint) {
+        kept.account = account
+        tryAgain(kept, nowMs)
+        before.delete(account.user)
+      } else {
+        kept = createKept(account, kept)
+        added.push(kept)
+      }
+      accounts.set(account.user, kept)
+    }
+    for (const old of before.values()) {
+      for (const slot of old.slots.all()) endWaiting(slot)
+      if (accounts.get(old.account.user)?.grant !== old.grant) saving.mind(old)
+    }
+    return added
+  }
+
+  /** Takes up what the store remembers, so that a restart serves at once and asks nobody. */
+  async function recall(kept: Kept, nowMs: number): Promise<void> {
+    const { account } = kept
+    if (wildcardDomain(account.user) === undefined)
+      for (const service of account.services) {
+        const request = { service, mailbox: account.user }
+        const key = account.provider.tokenKey(request)
+        if (!kept.slots.get(key)) kept.slots.addOwn(newSlot(kept, key, request, nowMs))
+      }
+    if (!account.provider.usesGrant) return
+    // Trouble with the store is met again, and said, by the first refresh.
+    const found = await store.read(account.user).catch(() => undefined)
+    if (found?.stored.binding !== account.provider.binding) return
+    if (kept.grant.version === undefined) recallGrant(kept.grant, found.stored)
+    kept.grant.version ??= found.version
+    for (const slot of kept.slots.own()) {
+      const token = found.stored.tokens[slot.key]
+      if (slot.state.kind === 'idle' && token && remainingMs(token, nowMs) > 0)
+        slot.state = settled(token, random())
+    }
+  }
+
+  /** @returns whether any slot was waiting for the key of the store */
+  function unlocked(kept: Kept, go: (slot: Slot) => void): boolean {
+    const locked = [...kept.slots.all()].filter(isLocked)
+    locked.forEach(go)
+    return locked.length > 0
+  }
+
+  /**
+   * Serves what another process left, and has what it did not leave fetched.
+   *
+   * @returns the slots that have a token now
+   */
+  function takeUp(kept: Kept, stored: StoredGrant): ReadonlySet<Slot> {
+    const served = new Set<Slot>()
+    for (const slot of kept.slots.all()) {
+      const token = usable(stored.tokens[slot.key], slot, now())
+      if (token && !slot.attempt) {
+        slot.state = settled(token, random())
+        served.add(slot)
+        endWaiting(slot)
+      } else if (slot.state.kind === 'stopped') slot.state = deferred(slot.state, now())
+    }
+    wake(0)
+    return served
+  }
+
+  async function lookAgain(kept: Kept): Promise<void> {
+    try {
+      const stored = await renewal.look(kept)
+      if (stored) takeUp(kept, stored)
+      else if (unlocked(kept, (slot) => (slot.state = deferred(slot.state, now())))) wake(0)
+    } catch (error) {
+      // Locked still, perhaps for another reason, or open and without a sign-in.
+      unlocked(kept, (slot) => fail(kept, slot, asFailure(error)))
+    }
+  }
+
+  return {
+    async adopt(list, nowMs) {
+      const added = replace(list, nowMs)
+      const locked = [...accounts.values()].filter(({ slots }) => [...slots.own()].some(isLocked))
+      const recalled = added.map((kept) => recall(kept, nowMs))
+      await Promise.all([...recalled, ...locked.map(lookAgain)])
+    },
+
+    async look(kept) {
+      try {
+        const stored = await renewal.look(kept)
+        return stored ? takeUp(kept, stored) : new Set()
+      } catch (error) {
+        // Signed out, which is seen although the provider may be out of reach.
+        for (const slot of kept.slots.all()) fail(kept, slot, asFailure(error))
+        throw error
+      }
+    },
+
+    lookAgain,
+  }
+}
+
+/** A reload often follows a repair that the file itself does not show: of a key, of a secret. */
+function tryAgain(kept: Kept, nowMs: number): void {
+  for (const slot of kept.slots.all())
+    if (slot.state.kind === 'stopped' && slot.state.failure instanceof Misconfigured)
+      slot.state = deferred(slot.state, nowMs)
+}

@@ -10,8 +10,13 @@ import { readdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { gather, residentMb } from './fixtures/crowd.ts'
-import { createHome, startDaemonProcess, type Running } from './fixtures/daemon.ts'
+import { drip, gather, residentMb } from './fixtures/crowd.ts'
+import {
+  createHome,
+  startDaemonProcess,
+  type ProcessOptions,
+  type Running,
+} from './fixtures/daemon.ts'
 import { needs } from './fixtures/installed.ts'
 import { until } from './fixtures/keeper-place.ts'
 import { send } from './fixtures/raw-client.ts'
@@ -38,8 +43,8 @@ t.teardown(async () => {
 })
 const { socket } = home
 
-async function daemonOf(t: Test, via: readonly string[] = []): Promise<Running> {
-  const daemon = await startDaemonProcess(home, { via })
+async function daemonOf(t: Test, options: ProcessOptions = {}): Promise<Running> {
+  const daemon = await startDaemonProcess(home, options)
   t.teardown(() => daemon.stop())
   return daemon
 }
@@ -47,16 +52,6 @@ async function daemonOf(t: Test, via: readonly string[] = []): Promise<Running> 
 async function servesOthers(t: Test, who: string): Promise<void> {
   const answers = await Promise.all(Array.from({ length: 20 }, () => send(socket, `SMTP ${me}`)))
   t.same(new Set(answers), new Set([good]), `others are served beside ${who}`)
-}
-
-/** Byte after byte, for as long as it takes. */
-function drip(client: Socket, text: string): void {
-  let sent = 0
-  const next = () => {
-    if (sent < text.length && client.writable)
-      client.write(text.charAt(sent++), () => setImmediate(next))
-  }
-  next()
 }
 
 void t.test('crowds', async (t) => {
@@ -112,7 +107,7 @@ void t.test('who is answered and does not go holds nothing up', async (t) => {
 })
 
 void t.test('few descriptors', needs('prlimit', 'util-linux'), async (t) => {
-  const daemon = await daemonOf(t, ['prlimit', '--nofile=64:64'])
+  const daemon = await daemonOf(t, { via: ['prlimit', '--nofile=64:64'], installed: true })
   const size = 150
   const crowd = await gather(socket, size)
   await daemon.said(/^warn clients crowded out count=\d+ most=\d+$/m)

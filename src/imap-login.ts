@@ -10,6 +10,7 @@ import type { TLSSocket } from 'node:tls'
 import type { TokenReply } from './client.ts'
 import { LoginRefused, Unavailable, oneLine } from './errors.ts'
 import { linesOf, openTls, type HostPort, type Lines } from './mail-connection.ts'
+import { redact } from './providers/redaction.ts'
 
 /** Asks the daemon for a token; `refused` when the server did not take the last one. */
 export type AskToken = (refused: boolean) => Promise<TokenReply>
@@ -64,7 +65,7 @@ async function attempt(
   const socket = await openTls(at, signal, starttls)
   try {
     const lines = linesOf(socket, at, signal)
-    const talk = conversation(lines, at)
+    const talk = conversation(lines, at, token)
     // After STARTTLS the greeting is not said again (RFC 9051 6.2.1).
     const greeted = starttls ? [] : await greeting(lines, at)
     const offered = greeted.length > 0 ? greeted : await talk.capability()
@@ -103,7 +104,7 @@ async function startTls(lines: Lines, at: HostPort): Promise<void> {
 
 type Conversation = ReturnType<typeof conversation>
 
-function conversation(lines: Lines, { host }: HostPort) {
+function conversation(lines: Lines, { host }: HostPort, { access_token, xoauth2 }: TokenReply) {
   let count = 0
 
   async function untilTagged(tag: string, onContinue: (text: string) => void): Promise<string[]> {
@@ -122,7 +123,7 @@ function conversation(lines: Lines, { host }: HostPort) {
   }
 
   function refusal(text: string): LoginRefused | Unavailable {
-    const words = `${host} says: ${oneLine(text)}`
+    const words = `${host} says: ${redact(oneLine(text), [xoauth2, access_token])}`
     return transient.test(text)
       ? new Unavailable(words, { trouble: 'provider' })
       : new LoginRefused(words)

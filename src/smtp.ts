@@ -15,6 +15,7 @@ import type { TokenReply } from './client.ts'
 import { Unavailable } from './errors.ts'
 import type { AskToken } from './imap-login.ts'
 import { openPlain, openTls, type HostPort } from './mail-connection.ts'
+import { redact } from './providers/redaction.ts'
 import {
   explain,
   refusalOf,
@@ -159,13 +160,14 @@ async function open(
         hint: 'is SMTP AUTH on for this mailbox, and is it the right server?',
       })
     for (const refused of [false, true]) {
-      const { xoauth2 } = refused ? await ask(true) : first
+      const { xoauth2, access_token } = refused ? await ask(true) : first
       const credential = Buffer.from(xoauth2).toString('base64')
       let reply = await server.sendCommand(`AUTH XOAUTH2 ${credential}`)
       // The reason, which wants an answer before the refusal itself.
       if (reply.status === 334) reply = await server.sendCommand('')
       if (reply.status === 235) return
-      if (reply.status < 500 || refused) throw refusalOf(reply.status, reply.response, at, 'login')
+      if (reply.status < 500 || refused)
+        throw refusalOf(reply.status, redact(reply.response, [xoauth2, access_token]), at, 'login')
     }
   }
 }

@@ -2,12 +2,15 @@
  * What a server says, made fit for a message: one short line without what we sent it in confidence.
  *
  * Promises that a secret does not come back in a message as it is, nor as any mixture of itself and of
- * what a form or a URL makes of it (RFC 3986 2.1 takes hex digits in either case).
+ * what a form, a URL (RFC 3986 2.1 takes hex digits in either case), JSON or HTML makes of it, nor within
+ * something in base64.
  */
 import { oneLine } from '../errors.ts'
 
 /** What a message may quote of a server's text: enough for a number and a sentence or two. */
 const longest = 200
+/** Of base64: shorter ones may stand in any text. */
+const shortestForm = 8
 
 /** @returns what a token request's form holds that no message may repeat */
 export function secretsIn(form: URLSearchParams): string[] {
@@ -34,13 +37,60 @@ export function redact(text: string, secrets: readonly string[]): string {
 
 /** Servers quote what was sent as they read it, as it travelled, or encoded once more by themselves. */
 function anyFormOf(secret: string): RegExp {
-  return new RegExp(Array.from(secret, anyFormOfLetter).join(''), 'g')
+  const spelled = Array.from(secret, anyFormOfLetter).join('')
+  return new RegExp([spelled, ...base64FormsOf(secret).map(anyAlphabet)].join('|'), 'g')
 }
 
+/**
+ * What base64 makes of a text that stands somewhere in a longer one: three things, by where it begins. The
+ * letters at both ends belong in part to the neighbours and are left out.
+ *
+ * @returns none of a text that is too short to be told from chance
+ */
+export function base64FormsOf(text: string): string[] {
+  const bytes = Buffer.from(text)
+  return [0, 1, 2]
+    .map((before) => {
+      const whole = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64url')
+      const after = (before + bytes.length) % 3
+      return whole.slice([0, 2, 3][before], after === 0 ? undefined : -1)
+    })
+    .filter((form) => form.length >= shortestForm)
+}
+
+const anyAlphabet = (form: string): string => form.replace(/-/g, '[-+]').replace(/_/g, '[_/]')
+
 function anyFormOfLetter(letter: string): string {
-  const itself = letter.replace(/[\\^$.*+?()[\]{}|/]/, '\\$&')
+  const itself = escaped(letter)
   const bytes = [...Buffer.from(letter)].map((byte) => `%${eitherCase(byte)}`).join('')
-  return `(?:${itself}|${bytes}${letter === ' ' ? '|\\+' : ''})`
+  const forms = [itself, bytes]
+  if (letter === ' ') forms.push('\\+')
+  if (!/[a-z0-9]/i.test(letter)) forms.push(...quotedFormsOf(letter))
+  return `(?:${forms.join('|')})`
+}
+
+/** In JSON a sign may have a backslash or be a number, in HTML a number or a name. */
+function quotedFormsOf(letter: string): string[] {
+  const code = letter.charCodeAt(0)
+  const hex = `${eitherCase(code >> 8)}${eitherCase(code & 0xff)}`
+  const names: Record<string, string> = {
+    '&': 'amp',
+    '"': 'quot',
+    '<': 'lt',
+    '>': 'gt',
+    "'": 'apos',
+  }
+  return [
+    `\\\\${escaped(letter)}`,
+    `\\\\u${hex}`,
+    `&#0*${code};`,
+    `&#[xX]0*${code.toString(16).replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)};`,
+    ...(names[letter] === undefined ? [] : [`&${names[letter]};`]),
+  ]
+}
+
+function escaped(letter: string): string {
+  return letter.replace(/[\\^$.*+?()[\]{}|/]/, '\\$&')
 }
 
 function eitherCase(byte: number): string {

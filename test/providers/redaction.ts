@@ -1,0 +1,54 @@
+/** What servers make of a secret before they throw it back at us, and that none of it remains. */
+import t from 'tap'
+import { base64FormsOf, formEncode, redact } from '../../src/providers/redaction.ts'
+
+const secret = `a/b+c=d "e" <f>&g'h\\i %2F é.~_-`
+const html = (text: string) => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
+const named = (text: string) =>
+  text
+    .replaceAll('&', '&amp;')
+    .replaceAll('"', '&quot;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll("'", '&apos;')
+const lower = (text: string) => text.replace(/%[0-9A-F]{2}/g, (hex) => hex.toLowerCase())
+const everyLetter = (text: string) =>
+  [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')
+const unicode = (text: string) =>
+  text.replace(/[^a-z0-9]/gi, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+
+void t.test('each form of a secret', (t) => {
+  const forms: Record<string, string> = {
+    itself: secret,
+    'in a URL': encodeURIComponent(secret),
+    'with small digits': lower(encodeURIComponent(secret)),
+    'every letter encoded': everyLetter(secret),
+    'in a form': formEncode(secret),
+    'in a form, with small digits': lower(formEncode(secret)),
+    'in JSON': JSON.stringify(secret).slice(1, -1),
+    'in JSON, with slashes': JSON.stringify(secret).slice(1, -1).replaceAll('/', '\\/'),
+    'in JSON, as numbers': unicode(secret),
+    'in HTML, as numbers': html(secret),
+    'in HTML, as names': named(secret),
+  }
+  for (const [what, form] of Object.entries(forms))
+    t.equal(redact(`before ${form} after`, ['other', secret]), 'before *** after', what)
+  const signs = ['[a]', '(b)', '{c}', '^d$', 'e|f*', 'g?']
+  t.equal(redact(signs.join(' '), signs), '*** *** *** *** *** ***')
+  t.equal(redact('nothing of it', [secret, '']), 'nothing of it')
+  t.end()
+})
+
+void t.test('in base64, wherever it begins', (t) => {
+  for (const before of ['', 'x', 'xy', 'me@example.org:'])
+    for (const after of ['', 'x', 'xy'])
+      for (const alphabet of ['base64', 'base64url'] as const) {
+        const text = Buffer.from(before + secret + after).toString(alphabet)
+        const left = redact(text, [secret])
+        t.match(left, /\*\*\*/, `${before}…${after} ${alphabet}`)
+        // What remains belongs to the neighbours, but for a letter or two.
+        t.ok(left.length <= 3 + 2 * 4 + Math.ceil(((before.length + after.length) * 4) / 3), left)
+      }
+  t.same(base64FormsOf('short'), [], 'what may stand in any text')
+  t.end()
+})

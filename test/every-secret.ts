@@ -240,7 +240,6 @@ async function lookAtEachRequest(): Promise<void> {
 
 /** What a server may make of a request that it does not like. */
 const echoes: readonly ((said: string) => Answer)[] = [
-  (said) => ({ status: 500, body: said }),
   (said) => ({ status: 400, body: { error: 'invalid_request', error_description: said } }),
   (said) => ({
     status: 400,
@@ -263,6 +262,8 @@ const echoes: readonly ((said: string) => Answer)[] = [
     },
   }),
   (said) => ({ status: 400, body: { error: 'invalid_grant', error_description: said } }),
+  // A host in trouble is left alone for a while, so this comes last.
+  (said) => ({ status: 500, body: said }),
 ]
 /** One value at a time: only so much of a server's words is shown. */
 const saidIn = ({ form, headers }: SeenRequest, at: number) => {

@@ -3,12 +3,18 @@
  *
  * Promises that a secret does not come back in a message as it is, nor as any mixture of itself and of
  * what a form, a URL (RFC 3986 2.1 takes hex digits in either case), JSON or HTML makes of it, nor within
- * something in base64.
+ * something in base64; and of a token not even a piece.
  */
 import { oneLine } from '../errors.ts'
 
 /** What a message may quote of a server's text: enough for a number and a sentence or two. */
 const longest = 200
+/** Far more than anybody reads of a server's words. */
+const longestText = 16_384
+/** What random letters are made of, and sentences and addresses are not. */
+const tokenPattern = /^[\w.~+/=-]{24,}$/
+/** Of a token; shorter pieces tell nobody anything. */
+const pieceLength = 16
 /** Of base64: shorter ones may stand in any text. */
 const shortestForm = 8
 
@@ -32,7 +38,33 @@ export function redact(text: string, secrets: readonly string[]): string {
   const telling = secrets.filter((secret) => secret !== '')
   // One secret may be a part of another, which must not remain in pieces.
   const longestFirst = [...telling].sort((a, b) => b.length - a.length)
-  return longestFirst.reduce((rest, secret) => rest.replace(anyFormOf(secret), '***'), text)
+  const whole = longestFirst.reduce(
+    (rest, secret) => rest.replace(anyFormOf(secret), '***'),
+    text.slice(0, longestText),
+  )
+  return withoutPieces(whole, telling)
+}
+
+/** Servers cut short what they quote, and a good part of a token is a part too much. */
+function withoutPieces(text: string, secrets: readonly string[]): string {
+  const pieces = new Set<string>()
+  for (const secret of secrets.filter((one) => tokenPattern.test(one)))
+    for (const form of [secret, ...base64FormsOf(secret)])
+      for (const spelled of [form, form.replaceAll('-', '+').replaceAll('_', '/')])
+        for (let at = 0; at + pieceLength <= spelled.length; at++)
+          pieces.add(spelled.slice(at, at + pieceLength))
+  if (pieces.size === 0) return text
+  let left = ''
+  for (let at = 0; at < text.length;) {
+    let end = at
+    while (pieces.has(text.slice(end, end + pieceLength))) end++
+    if (end === at) left += text.charAt(at++)
+    else {
+      left += '***'
+      at = end + pieceLength - 1
+    }
+  }
+  return left
 }
 
 /** Servers quote what was sent as they read it, as it travelled, or encoded once more by themselves. */

@@ -39,6 +39,23 @@ void t.test('each form of a secret', (t) => {
   t.end()
 })
 
+void t.test('pieces of a token', (t) => {
+  const token = 'eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4-_0123456789.signature+/='
+  for (const [from, to] of [
+    [0, 16],
+    [3, 40],
+    [20, token.length],
+  ] as const)
+    t.equal(redact(`"${token.slice(from, to)}…" of it`, [token]), '"***…" of it')
+  const encoded = Buffer.from(`me:${token}`).toString('base64').slice(8, 60)
+  t.equal(redact(`<${encoded}>`, [token]), '<***>')
+  t.equal(redact(token.slice(0, 15), [token]), token.slice(0, 15), 'no more than a name')
+  const address = 'https://issuer.example/token'
+  t.equal(redact(`see ${address}/page`, [`${address}?x`]), `see ${address}/page`)
+  t.equal(redact('x'.repeat(20_000), []).length, 16_384)
+  t.end()
+})
+
 void t.test('in base64, wherever it begins', (t) => {
   for (const before of ['', 'x', 'xy', 'me@example.org:'])
     for (const after of ['', 'x', 'xy'])

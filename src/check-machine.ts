@@ -11,6 +11,7 @@ import { userName } from './identity.ts'
 import { octal } from './octal.ts'
 import type { SocketConfig } from './socket-config.ts'
 import type { DaemonStatus } from './status.ts'
+import { unsavedTrouble } from './status-table.ts'
 
 /** What is known before anything is looked at. */
 export interface Machine {
@@ -40,6 +41,8 @@ export async function checkMachine(machine: Machine): Promise<Finding[]> {
 }
 
 async function storeFinding(path: string, daemon: DaemonStatus | undefined): Promise<Finding> {
+  const unsaved = daemon && unsavedTrouble(daemon.store)
+  if (unsaved) return finding('problem', 'store', unsaved.message, { hint: unsaved.hint })
   const there = await stat(path).catch(() => undefined)
   if (!there)
     return finding('warning', 'store', `${path} is not there yet`, {

@@ -3,8 +3,8 @@
  *
  *     GET /any/path?account=ID[&proto=imap|smtp|api]  →  200 {"user", "accessToken", "expires"}
  *
- * Promises that no client holds up another: slow ones are cut, connections and the requests in flight on
- * each are bounded. Who may ask, certificate and rights are replaced without closing anything.
+ * Promises that no client holds up another: slow ones are cut, connections are bounded, the longest silent
+ * going first, and so are the requests in flight on each. Who may ask, certificate and rights are replaced without closing anything.
  */
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -17,6 +17,7 @@ import { Misconfigured } from './errors.ts'
 import { credentialCheck, networkCheck } from './http-access.ts'
 import { answer, type Desk, type HttpService } from './http-answer.ts'
 import type { HttpConfig } from './http-config.ts'
+import { boundConnections } from './http-crowd.ts'
 import type { ReadSecret, Secret } from './secret.ts'
 import { closeMs } from './unix-listener.ts'
 
@@ -42,8 +43,8 @@ export interface HttpListener {
 const requestMs = 10_000
 /** A connection on which nothing moves; longer than any answer takes. */
 const silentMs = 60_000
-/** EmailEngine opens one for each of its workers' requests; each that guesses holds one for a second. */
-const maxConnections = 4_096
+/** A crowd is told of this seldom. */
+const crowdedAgainMs = 60_000
 /** Requests that wait for their turn on one connection (pipelining). */
 const maxWaiting = 32
 const backlog = 4_096
@@ -97,11 +98,13 @@ export function canKeep(before: HttpConfig, next: HttpConfig): boolean {
 /**
  * Opens the authentication server.
  *
+ * @param most how many connections it may have at once
  * @rejects Misconfigured when it cannot listen; Unavailable when another daemon has its UNIX path
  */
 export async function openHttp(
   prepared: PreparedHttp,
   service: HttpService,
+  most: number,
 ): Promise<HttpListener> {
   let { desk } = prepared
   let address = ''
@@ -143,7 +146,13 @@ export async function openHttp(
   const secure: TlsServer | undefined =
     prepared.tls && createTlsServer({ ...options, ...prepared.tls }, receive)
   const server: Server = secure ?? createServer(options, receive)
-  server.maxConnections = maxConnections
+  let toldAtMs = -Infinity
+  boundConnections(server, most, () => {
+    const nowMs = performance.now()
+    if (nowMs - toldAtMs < crowdedAgainMs) return
+    toldAtMs = nowMs
+    service.log.warn('clients crowded out', { http: address, most })
+  })
   server.timeout = silentMs
   server.on('connection', (socket: Socket) => {
     open.add(socket)

@@ -11,6 +11,7 @@ import type { TokenReply } from './client.ts'
 import type { HostPort } from './endpoint.ts'
 import { LoginRefused, Unavailable, oneLine } from './errors.ts'
 import { linesOf, openTls, type Lines } from './mail-connection.ts'
+import { redact } from './providers/redaction.ts'
 
 /** Asks the daemon for a token; `refused` when the server did not take the last one. */
 export type AskToken = (refused: boolean) => Promise<TokenReply>
@@ -65,7 +66,7 @@ async function attempt(
   const socket = await openTls(at, signal, starttls)
   try {
     const lines = linesOf(socket, at, signal)
-    const talk = conversation(lines, at)
+    const talk = conversation(lines, at, token)
     // After STARTTLS the greeting is not said again (RFC 9051 6.2.1).
     const greeted = starttls ? [] : await greeting(lines, at)
     const offered = greeted.length > 0 ? greeted : await talk.capability()
@@ -111,7 +112,7 @@ interface Turn {
 
 type Conversation = ReturnType<typeof conversation>
 
-function conversation(lines: Lines, { host }: HostPort) {
+function conversation(lines: Lines, { host }: HostPort, { access_token, xoauth2 }: TokenReply) {
   let count = 0
 
   async function untilTagged(tag: string, { onContinue, to }: Turn): Promise<string[]> {
@@ -131,7 +132,7 @@ function conversation(lines: Lines, { host }: HostPort) {
   }
 
   function refusal(text: string, to = ''): LoginRefused | Unavailable {
-    const words = `${host} says${to}: ${oneLine(text)}`
+    const words = `${host} says${to}: ${redact(oneLine(text), [xoauth2, access_token])}`
     return transient.test(text)
       ? new Unavailable(words, { trouble: 'provider' })
       : new LoginRefused(words)

@@ -12,7 +12,7 @@ import type { SocketService } from './answer.ts'
 import type { Audit } from './audit.ts'
 import { createConnections } from './connections.ts'
 import { createScope, type Credentials } from './credentials.ts'
-import { clientLimit } from './descriptors.ts'
+import { clientLimit, clientShares } from './descriptors.ts'
 import { Misconfigured } from './errors.ts'
 import type { HttpConfig } from './http-config.ts'
 import { canKeep, openHttp, prepareHttp, type HttpListener, type PreparedHttp } from './http.ts'
@@ -73,7 +73,8 @@ interface OpenedHttp {
 export function createListeners(options: ListenersOptions, env: NodeJS.ProcessEnv): Listeners {
   const { log } = options
   const inherited = inheritedSockets(env)
-  const connections = createConnections({ most: clientLimit(), log })
+  const most = clientShares(clientLimit())
+  const connections = createConnections({ most: most.line, log })
   const sockets = new Map<string, Opened>()
   let http: OpenedHttp | undefined
   const closings = new Set<Promise<void>>()
@@ -87,7 +88,7 @@ export function createListeners(options: ListenersOptions, env: NodeJS.ProcessEn
     const listener =
       config.protocol === 'line'
         ? await openSocket(config, service, connections, fd)
-        : await openSocketmap(config, service, fd)
+        : await openSocketmap(config, service, most.socketmap, fd)
     const opened = { config, service, listener }
     sockets.set(config.path, opened)
     return opened
@@ -111,7 +112,7 @@ export function createListeners(options: ListenersOptions, env: NodeJS.ProcessEn
   }
 
   async function openServer(prepared: PreparedHttp): Promise<void> {
-    const listener = await openHttp(prepared, options)
+    const listener = await openHttp(prepared, options, most.http)
     http = { prepared, listener }
     log.info('listening', { http: listener.address })
   }

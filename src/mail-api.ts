@@ -8,6 +8,7 @@
 import { LoginRefused, NotAllowed, Unavailable, oneLine, type Failure } from './errors.ts'
 import type { AskToken } from './imap-login.ts'
 import { sendByGmailApi } from './providers/googleapis.ts'
+import { redact } from './providers/redaction.ts'
 import type { Seen, Transport } from './transport.ts'
 
 export interface ApiOrder {
@@ -49,14 +50,17 @@ async function twice(
   ask: AskToken,
   send: (token: string) => Promise<Seen>,
 ): Promise<void> {
-  let seen = await send((await ask(false)).access_token)
-  if (seen.kind === 'answer' && seen.status === 401)
-    seen = await send((await ask(true)).access_token)
-  const failure = failureIn(seen, name)
+  let token = (await ask(false)).access_token
+  let seen = await send(token)
+  if (seen.kind === 'answer' && seen.status === 401) {
+    token = (await ask(true)).access_token
+    seen = await send(token)
+  }
+  const failure = failureIn(seen, name, token)
   if (failure) throw failure
 }
 
-function failureIn(seen: Seen, name: string): Failure | undefined {
+function failureIn(seen: Seen, name: string, token: string): Failure | undefined {
   const trouble = 'provider'
   if (seen.kind === 'no-answer')
     return new Unavailable(`no answer from ${name}: ${seen.error.code ?? seen.error.message}`, {
@@ -65,7 +69,7 @@ function failureIn(seen: Seen, name: string): Failure | undefined {
     })
   const { status, body } = seen
   if (status >= 200 && status < 300) return undefined
-  const words = `${name} says: ${wordsIn(body)} (HTTP ${status})`
+  const words = `${name} says: ${redact(wordsIn(body), [token])} (HTTP ${status})`
   if (status === 429 || status >= 500 || isQuota(body)) return new Unavailable(words, { trouble })
   if (status === 401) return new LoginRefused(words)
   return new NotAllowed(words, {

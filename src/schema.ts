@@ -225,6 +225,11 @@ export const command = (about: string) =>
 const secretForms =
   'must be a string, or one of { file = "…" }, { env = "…" }, { command = ["…"] }, { credential = "…" }'
 
+/** Names and arguments are shown in messages, and what is put there by mistake would be. */
+function isKeyItself(text: string): boolean {
+  return /AGE-SECRET-KEY-1|-----BEGIN/.test(text)
+}
+
 /** A string, or where to find it. */
 export const secret = (about: string) =>
   v.pipe(
@@ -237,6 +242,10 @@ export const secret = (about: string) =>
         v.strictObject({ credential: text("a file in systemd's $CREDENTIALS_DIRECTORY") }),
       ],
       secretForms,
+    ),
+    v.check(
+      (form) => typeof form === 'string' || !Object.values(form).flat().some(isKeyItself),
+      'has the key itself where its place belongs; write the key into a file of mode 0600, and here the name of that file',
     ),
     v.description(about),
     v.transform((form): Secret => {

@@ -1,15 +1,21 @@
 /**
- * Where the browser brings the answer of a sign-in: a listener on loopback (RFC 8252).
+ * Where the browser comes back to after a sign-in: a listener on this machine (RFC 8252 7.3).
  *
- * Promises that it listens on loopback alone, and that everything but a GET of the redirect's own path for
- * a name of this machine (a favicon, another method, a foreign Host) is refused without being heard.
+ * Promises that it listens where the registration says, on loopback unless `listen` names another place;
+ * that another path, a favicon, another method, a foreign Host and a page that asks by itself are refused;
+ * and that no crowd keeps the right answer out.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { clientLimit } from './descriptors.ts'
 import { isLoopback, parseHostPort } from './endpoint.ts'
 import { Misconfigured } from './errors.ts'
+import { boundConnections } from './http-crowd.ts'
 import type { BrowserTrip } from './providers/provider.ts'
 import { signInPage, type Outcome } from './signin-page.ts'
+
+/** A browser has a handful; more is somebody who wants to keep it out. */
+const mostConnections = 1_024
 
 /** Where the answer comes in. */
 export interface Door {
@@ -19,11 +25,11 @@ export interface Door {
 }
 
 /**
- * Opens what the redirect of a sign-in points to: `localhost` may mean either family, and the browser
- * chooses; a plain address means itself.
+ * Opens what the answer can come in by. `localhost` may mean either family, and the browser chooses; a plain
+ * address means itself.
  *
- * @param take gets the parameters of each answer, and has to end the response
- * @returns none where xoauthd cannot listen there
+ * @param take gets the parameters of each answer, and what to answer the browser with
+ * @returns none where the registration sends the browser elsewhere
  * @rejects Misconfigured when another program has the port
  */
 export async function openDoors(
@@ -43,6 +49,7 @@ export async function openDoors(
       if (url) take(url.searchParams, response)
       else sendPage(response, 404, nothingHere)
     })
+    boundConnections(server, Math.min(mostConnections, clientLimit()))
     // Browsers open connections ahead of need, which must not keep a finished login from ending.
     server.on('connection', (socket) => socket.unref())
     const port = await startServer(server, address, doors[0]?.port ?? wanted, doors.length > 0)
@@ -60,11 +67,16 @@ const nothingHere: Outcome = {
   next: 'Start from the address in the terminal.',
 }
 
-/** Only a GET of the redirect's own path, for a name of this machine (DNS rebinding has others). */
+/**
+ * Only a browser that goes to the redirect's own path, by a name of this machine (DNS rebinding has
+ * others). What a page asks for behind a person's back carries an Origin or another mode.
+ */
 function answerUrl(request: IncomingMessage, redirect: URL): URL | undefined {
   const base = `http://${request.headers.host ?? ''}`
   if (request.method !== 'GET' || !URL.canParse(request.url ?? '', base)) return undefined
   const url = new URL(request.url ?? '', base)
+  const { origin, 'sec-fetch-mode': mode = 'navigate' } = request.headers
+  if (origin !== undefined || mode !== 'navigate') return undefined
   const ours = isLoopback(url.hostname) || url.hostname === redirect.hostname
   return ours && url.pathname === redirect.pathname ? url : undefined
 }
@@ -106,7 +118,7 @@ async function startServer(
   })
 }
 
-/** Sends the page that the browser ends at. */
+/** Answers a browser, for good. */
 export function sendPage(response: ServerResponse, status: number, outcome: Outcome): void {
   response.writeHead(status, {
     'content-type': 'text/html; charset=utf-8',

@@ -1,26 +1,29 @@
 /**
  * Sending by SMTP with a token, and the reading of address lists. The one door to nodemailer.
  *
- * Promises that a credential is sent only over TLS, and that a token which the server refuses is
- * replaced once. The message goes as it is, but for the dots that SMTP doubles (RFC 5321 4.5.2).
+ * Promises that a credential is sent only over TLS, that a token which the server refuses is replaced
+ * once, and that whoever has to know that a message may have been sent is told so. The message goes as
+ * it is, but for the dots that SMTP doubles (RFC 5321 4.5.2).
  */
 import { once } from 'node:events'
+import { Readable } from 'node:stream'
 import addressparser from 'nodemailer/lib/addressparser'
 import SMTPConnection, {
   type SMTPConnectionCustomAuthContext,
 } from 'nodemailer/lib/smtp-connection'
-import { XoauthdError, type TokenReply } from './client.ts'
+import type { TokenReply } from './client.ts'
 import type { HostPort } from './endpoint.ts'
-import {
-  Failure,
-  LoginRefused,
-  NotAllowed,
-  Unavailable,
-  UnknownAccount,
-  oneLine,
-} from './errors.ts'
+import { Unavailable } from './errors.ts'
 import type { AskToken } from './imap-login.ts'
 import { openPlain, openTls } from './mail-connection.ts'
+import { redact } from './providers/redaction.ts'
+import {
+  explain,
+  refusalOf,
+  reportRejected,
+  withoutAnswer,
+  type SentInfo,
+} from './smtp-failures.ts'
 
 export interface Envelope {
   /** Empty for the sender of a bounce. */
@@ -33,6 +36,8 @@ const tlsPort = 465
 const connectMs = 30_000
 /** RFC 5321 4.5.3.2 allows more; a server that is silent for so long is gone. */
 const patience = { greetingTimeout: 30_000, socketTimeout: 300_000 }
+/** Small pieces, so that the last one is handed on only when nearly all before it has left. */
+const pieceBytes = 65_536
 
 /** @returns the bare addresses of a header's value or an argument, without names, groups and comments */
 export function addressesIn(text: string): string[] {
@@ -45,7 +50,8 @@ export function addressesIn(text: string): string[] {
  * Hands a message over.
  *
  * @param message header and body, with CRLF
- * @rejects Unavailable when it may be tried again; LoginRefused, NotAllowed, UnknownAccount
+ * @rejects Unavailable when it may be tried again, which says so when the message may have been sent all the
+ * same; LoginRefused, NotAllowed, UnknownAccount
  */
 export async function sendBySmtp(
   at: HostPort,
@@ -54,18 +60,26 @@ export async function sendBySmtp(
   message: Buffer,
 ): Promise<void> {
   const connection = await signedIn(at, ask)
+  const pieces = Readable.from(piecesOf(message), { objectMode: false })
   try {
     const { from, to } = envelope
     const use8BitMime = message.some((byte) => byte > 127)
     const info = await step<SentInfo>(connection, at, (done) =>
-      connection.send({ from, to: [...to], use8BitMime }, message, done),
-    )
+      connection.send({ from, to: [...to], use8BitMime }, pieces, done),
+    ).catch((error: unknown) => {
+      throw pieces.readableEnded ? withoutAnswer(error, at) : error
+    })
     connection.quit()
     reportRejected(info?.rejectedErrors ?? [], info?.accepted ?? [], at)
   } catch (error) {
     connection.close()
     throw error
   }
+}
+
+function* piecesOf(message: Buffer): Generator<Buffer> {
+  for (let start = 0; start < message.length; start += pieceBytes)
+    yield message.subarray(start, start + pieceBytes)
 }
 
 /**
@@ -113,18 +127,6 @@ async function signedIn(
   }
 }
 
-interface Rejection {
-  readonly message: string
-  readonly responseCode?: number | undefined
-  readonly response?: string | undefined
-  readonly recipient?: string | undefined
-}
-
-interface SentInfo {
-  readonly accepted: readonly unknown[]
-  readonly rejectedErrors?: readonly Rejection[] | undefined
-}
-
 /** The library would look up names by itself, without what the system knows beside the DNS. */
 async function open(
   at: HostPort,
@@ -159,13 +161,14 @@ async function open(
         hint: 'is SMTP AUTH on for this mailbox, and is it the right server?',
       })
     for (const refused of [false, true]) {
-      const { xoauth2 } = refused ? await ask(true) : first
+      const { xoauth2, access_token } = refused ? await ask(true) : first
       const credential = Buffer.from(xoauth2).toString('base64')
       let reply = await server.sendCommand(`AUTH XOAUTH2 ${credential}`)
       // The reason, which wants an answer before the refusal itself.
       if (reply.status === 334) reply = await server.sendCommand('')
       if (reply.status === 235) return
-      if (reply.status < 500 || refused) throw refusalOf(reply.status, reply.response, at, 'login')
+      if (reply.status < 500 || refused)
+        throw refusalOf(reply.status, redact(reply.response, [xoauth2, access_token]), at, 'login')
     }
   }
 }
@@ -186,57 +189,5 @@ function step<Result>(
       if (error) fail(error)
       else resolve(result)
     })
-  })
-}
-
-function explain(error: Error, at: HostPort): Error {
-  const { cause } = error
-  if (cause instanceof Failure || cause instanceof XoauthdError) return cause
-  const { responseCode, response, code, rejectedErrors } = error as Error &
-    Rejection & { code?: string; rejectedErrors?: readonly Rejection[] }
-  const rejected = rejectedErrors?.[0]
-  if (rejected)
-    return refusalOf(rejected.responseCode ?? 0, rejected.response ?? '', at, 'recipient')
-  if (responseCode !== undefined && responseCode > 0)
-    return refusalOf(responseCode, response ?? error.message, at, 'message')
-  const certificate = /certificate|altnames/i.test(error.message)
-  return new Unavailable(
-    `no connection to ${at.host}: ${certificate ? error.message : (code ?? error.message)}`,
-    {
-      trouble: 'network',
-      cause: error,
-    },
-  )
-}
-
-/** What a reply of the server means for whoever asked us to send (RFC 5321 4.2.1, RFC 3463). */
-function refusalOf(
-  status: number,
-  text: string,
-  at: HostPort,
-  of: 'login' | 'recipient' | 'message',
-) {
-  const words = `${at.host} says: ${oneLine(text)}`
-  if (status < 500) return new Unavailable(words, { trouble: 'provider' })
-  if (of === 'login')
-    return new LoginRefused(words, {
-      hint: 'check that the account may send here, and that SMTP AUTH is on for it',
-    })
-  if (of === 'recipient' && [550, 551, 553].includes(status)) return new UnknownAccount(words)
-  return new NotAllowed(words)
-}
-
-/** There is no queue, and nobody writes a bounce: whoever called us has to know. */
-function reportRejected(
-  rejected: readonly Rejection[],
-  accepted: readonly unknown[],
-  at: HostPort,
-): void {
-  const [first] = rejected
-  if (!first) return
-  const names = rejected.map(({ recipient, message }) => recipient ?? message).join(', ')
-  const { message } = refusalOf(550, first.response ?? first.message, at, 'recipient')
-  throw new UnknownAccount(`not sent to ${names}: ${message}`, {
-    hint: `it was sent to ${accepted.map(String).join(', ')}; do not send it to them again`,
   })
 }

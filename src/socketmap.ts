@@ -34,8 +34,6 @@ export interface SocketmapService {
 
 /** Longer than any key that can be an address or a host, with the name before it. */
 const requestMaxBytes = 1024
-/** Postfix has at most a hundred processes that ask (default_process_limit), and proxymap asks for all. */
-const maxConnections = 1024
 /** Mail waits with postfix, whose own patience is 100 s. */
 const waitMs = 5_000
 /** How long a request may take to come in whole, and an answer to be read. */
@@ -46,6 +44,7 @@ const receivedMaxBytes = 8 * requestMaxBytes
 /**
  * Opens a socket for postfix.
  *
+ * @param most how many connections it may have at once
  * @param inherited the descriptor on which systemd listens already, if it does
  * @param stallMs how long half a request may stand
  * @rejects Misconfigured when it cannot be opened; Unavailable when another daemon has it
@@ -53,6 +52,7 @@ const receivedMaxBytes = 8 * requestMaxBytes
 export async function openSocketmap(
   config: SocketName,
   service: SocketmapService,
+  most: number,
   inherited: number | undefined,
   stallMs = usualStallMs,
 ): Promise<SocketListener> {
@@ -67,7 +67,7 @@ export async function openSocketmap(
       conversations.delete(conversation)
     })
   })
-  server.maxConnections = maxConnections
+  server.maxConnections = most
   const clients = {
     cutSilent: () => open.forEach((socket) => socket.bytesRead === 0 && socket.destroy()),
     cutAll: () => open.forEach((socket) => socket.destroy()),

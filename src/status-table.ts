@@ -52,7 +52,11 @@ export function statusTable(status: DaemonStatus, nowS: number, page: Page = {})
   const fits = (layout: Layout) =>
     linesOf(accounts, nowS, layout, []).every((line) => line.length <= columns)
   const layout = layouts.find(fits) ?? tightest
-  const notes = [...accounts.flatMap(notesOf), ...storeNote(status.store)]
+  const notes = [
+    ...accounts.flatMap(notesOf),
+    ...unsavedNote(status.store),
+    ...storeNote(status.store),
+  ]
   const lines = [...linesOf(accounts, nowS, layout, paints), ...notes.map(noteLine(colours))]
   return `${lines.join('\n')}\n`
 }
@@ -101,6 +105,27 @@ const noteLine =
   (colours: boolean) =>
   ({ text, paint }: Note): string =>
     colours && text !== '' ? paint(text) : text
+
+/** @returns what is wrong, and what to do, where new sign-ins are in the daemon's memory alone */
+export function unsavedTrouble({
+  path,
+  // A daemon that is older than this program does not say.
+  unsaved = [],
+}: Pick<StoreStatus, 'path'> & Partial<StoreStatus>):
+  { readonly message: string; readonly hint: string } | undefined {
+  const [first] = unsaved
+  if (first === undefined) return undefined
+  const others = unsaved.length === 1 ? '' : ` and ${unsaved.length - 1} more`
+  return {
+    message: `the store ${path} did not take the new sign-in of ${first}${others}: it is in memory alone`,
+    hint: 'make room on the disk, or correct the permissions of the store; end xoauthd only after that',
+  }
+}
+
+function unsavedNote(store: StoreStatus): Note[] {
+  const trouble = unsavedTrouble(store)
+  return trouble ? note(red, trouble.message, `hint: ${trouble.hint}`) : []
+}
 
 function storeNote({ path, encrypted, plain_files, message, hint }: StoreStatus): Note[] {
   if (message !== '') return note(red, message, `hint: ${hint}`)

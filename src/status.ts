@@ -53,6 +53,8 @@ export interface StoreStatus {
   readonly plain_files: number
   /** Whether its key is missing or another one. */
   readonly locked: boolean
+  /** The accounts whose newest sign-in the disk did not take: it is in the daemon's memory alone. */
+  readonly unsaved: readonly string[]
   readonly message: string
   readonly hint: string
 }
@@ -79,8 +81,16 @@ export const conditions: readonly AccountCondition[] = [
   'fresh',
 ]
 
-/** What there is to say of a store; that it cannot be read is a part of it. */
-export async function storeStatus(path: string, key: StoreKey): Promise<StoreStatus> {
+/**
+ * What there is to say of a store; that it cannot be read is a part of it.
+ *
+ * @param unsaved the accounts whose grants are not on disk
+ */
+export async function storeStatus(
+  path: string,
+  key: StoreKey,
+  unsaved: readonly string[],
+): Promise<StoreStatus> {
   let trouble: Failure | undefined = key.trouble()
   const locked = trouble !== undefined
   const encryption = await encryptionOf(path).catch((error: unknown) => {
@@ -92,6 +102,7 @@ export async function storeStatus(path: string, key: StoreKey): Promise<StoreSta
     encrypted: encryption.encrypted,
     plain_files: encryption.plainFiles,
     locked,
+    unsaved,
     message: trouble?.message ?? '',
     hint: trouble?.hint ?? '',
   }

@@ -60,7 +60,10 @@ client_id = "x"
     pid: process.pid,
     started_at: 0,
     configuration: home.configFile,
-    store: { path: '', encrypted: false, plain_files: 0, locked: false, message: '', hint: '' },
+    store: {
+      ...{ path: '/s', encrypted: false, plain_files: 0, locked: false, unsaved: [] },
+      ...{ message: '', hint: '' },
+    },
     sockets: [],
     accounts: [],
   }
@@ -78,6 +81,14 @@ client_id = "x"
   ])
   t.match((await check(`${JSON.stringify({ ...status, configuration: '/etc/x' })}\n`)).daemon, [
     { verdict: 'warning', saw: 'it reads /etc/x, not this file', hint: /check --config \/etc\/x$/ },
+  ])
+  const unsaved = { ...status, store: { ...status.store, unsaved: [me] } }
+  t.match(of((await check(`${JSON.stringify(unsaved)}\n`)).findings, 'store'), [
+    {
+      verdict: 'problem',
+      saw: `the store /s did not take the new sign-in of ${me}: it is in memory alone`,
+      hint: /make room on the disk/,
+    },
   ])
   const silent = await check('')
   t.match(silent.daemon, [

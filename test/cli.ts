@@ -152,6 +152,7 @@ void t.test('status', async (t) => {
       encrypted: false,
       plain_files: 2,
       locked: false,
+      unsaved: [],
       message: '',
       hint: '',
     },

@@ -92,6 +92,14 @@ void t.test('secrets', async (t) => {
   await says(t, serviceAccount.replace('{ file = "key.json" }', '""'), [
     '4: account[1].key is empty',
   ])
+  for (const form of [
+    '{ file = "AGE-SECRET-KEY-1ABC" }',
+    '{ env = "-----BEGIN PRIVATE KEY-----" }',
+    '{ command = ["echo", "AGE-SECRET-KEY-1ABC"] }',
+  ])
+    await says(t, serviceAccount.replace('{ file = "key.json" }', form), [
+      '4: account[1].key has the key itself where its place belongs; write the key into a file of mode 0600, and here the name of that file',
+    ])
   await says(t, serviceAccount.replace('"key.json"', '""'), ['4: account[1].key.file is empty'])
   await says(t, serviceAccount.replace('file = "key.json"', 'command = []'), [
     '4: account[1].key.command is empty; write the program and its arguments, e.g. ["pass", "show", "mail"]',

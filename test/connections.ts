@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { listen } from '../src/claim.ts'
 import { createConnections } from '../src/connections.ts'
-import { clientLimit, clientsWithin } from '../src/descriptors.ts'
+import { clientLimit, clientShares, clientsWithin } from '../src/descriptors.ts'
 import { createLog } from '../src/log.ts'
 import { makeTemporary } from './fixtures/keeper-place.ts'
 
@@ -85,6 +85,9 @@ void t.test('descriptors', (t) => {
   t.equal(clientsWithin(1_024, 24), 872)
   t.equal(clientsWithin(30, 28), 8, 'a few there must be')
   t.equal(clientsWithin(Infinity, 30), 16_384)
+  t.same(clientShares(16_384), { line: 12_288, http: 2_048, socketmap: 1_024 })
+  t.same(clientShares(23), { line: 15, http: 4, socketmap: 4 })
+  t.same(clientShares(8), { line: 8, http: 4, socketmap: 4 })
   const limit = clientLimit()
   t.ok(limit >= 8 && limit <= 16_384)
   t.end()

@@ -10,7 +10,7 @@ import { readdirSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { gather, residentMb } from './fixtures/crowd.ts'
+import { drip, gather, residentMb } from './fixtures/crowd.ts'
 import {
   createHome,
   startDaemonProcess,
@@ -52,16 +52,6 @@ async function daemonOf(t: Test, options?: ProcessOptions): Promise<Running> {
 async function servesOthers(t: Test, who: string): Promise<void> {
   const answers = await Promise.all(Array.from({ length: 20 }, () => send(socket, `SMTP ${me}`)))
   t.same(new Set(answers), new Set([good]), `others are served beside ${who}`)
-}
-
-/** Byte after byte, for as long as it takes. */
-function drip(client: Socket, text: string): void {
-  let sent = 0
-  const next = () => {
-    if (sent < text.length && client.writable)
-      client.write(text.charAt(sent++), () => setImmediate(next))
-  }
-  next()
 }
 
 void t.test('crowds', async (t) => {

@@ -1,12 +1,18 @@
 /** What clients can do to the authentication server: slow, huge, malformed, many; it serves on. */
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { createConnection } from 'node:net'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, startDaemonFor } from './fixtures/daemon.ts'
-import { addressOf, ask } from './fixtures/http-client.ts'
+import { createAuthority } from './fixtures/certificates.ts'
+import { drip, gather, residentMb } from './fixtures/crowd.ts'
+import { createHome, startDaemonFor, startDaemonProcess } from './fixtures/daemon.ts'
+import { addressOf, ask, type Answered } from './fixtures/http-client.ts'
+import { needs } from './fixtures/installed.ts'
+import { send } from './fixtures/raw-client.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
 
 const me = 'me@issuer.example'
@@ -79,6 +85,75 @@ void t.test('pipelined requests', async (t) => {
   await raw(wrong.repeat(1000))
   t.ok(await isWell())
 })
+
+void t.test('1,000 that say nothing, and 200 that say it byte by byte', async (t) => {
+  const place = { host: '127.0.0.1', port: Number(new URL(base).port) }
+  const before = residentMb(daemon.child.pid)
+  const silent = await gather(place, 1_000)
+  const slow = await gather(place, 200, (client) =>
+    drip(client, get(target, host, `X: ${'x'.repeat(10_000)}`, mine)),
+  )
+  const answers = await Promise.all(Array.from({ length: 20 }, isWell))
+  t.ok(answers.every(Boolean), 'others are served meanwhile')
+  t.ok(residentMb(daemon.child.pid) - before < 150)
+  await Promise.all([silent.disperse(), slow.disperse()])
+  t.ok(await isWell())
+})
+
+for (const tls of [false, true])
+  void t.test(
+    `few descriptors${tls ? ', and TLS' : ''}`,
+    needs('prlimit', 'util-linux'),
+    async (t) => {
+      const authority = await createAuthority(t.testdir())
+      const issued = await authority.issue(['localhost', '127.0.0.1'])
+      const own = createHome(`${accountAt(server, me)}
+[http]
+listen = "127.0.0.1:0"
+user = "engine"
+password = "secret"
+${tls ? 'cert = { file = "cert.pem" }\nkey = { file = "key.pem" }' : ''}
+`)
+      writeFileSync(join(own.path, 'cert.pem'), issued.cert, { mode: 0o600 })
+      writeFileSync(join(own.path, 'key.pem'), issued.key, { mode: 0o600 })
+      await leaveSignIn(own.configFile, own.env, me, server.grant(me), { value: 'the-token' })
+      // It asks for the other service by itself, and is kept waiting.
+      const resume = server.hold('token')
+      t.teardown(resume)
+      const small = await startDaemonProcess(own, {
+        via: ['prlimit', '--nofile=64:64'],
+        installed: true,
+      })
+      t.teardown(async () => {
+        await small.stop()
+        own.remove()
+      })
+      const at = await addressOf(small)
+      const means = { auth, ca: readFileSync(authority.caFile, 'utf8') }
+      const asked = () => ask(at, target, means)
+      // Who waits for an answer keeps its place, whoever comes.
+      const { waiting } = await new Promise<{ waiting: Promise<Answered> }>((resolve) => {
+        const promised = ask(at, `/?account=${me}&proto=imap`, {
+          ...means,
+          onRead: () => resolve({ waiting: promised }),
+        })
+      })
+      const crowd = await gather({ host: '127.0.0.1', port: Number(new URL(at).port) }, 150)
+      await small.said(/^warn clients crowded out http=\S+ most=\d+$/m)
+      for (let round = 0; round < 3; round++)
+        t.equal((await asked()).json['accessToken'], 'the-token')
+      t.equal(
+        await send(own.socket, `SMTP,token ${me}`),
+        'the-token',
+        'the socket has its own share',
+      )
+      const gone = [...crowd.gone].sort((a, b) => a - b)
+      t.same(gone, [...gone.keys()], 'those that were silent for longest went first')
+      resume()
+      t.equal((await waiting).status, 200)
+      await crowd.disperse()
+    },
+  )
 
 void t.test('500 connections, and one that is used again', async (t) => {
   const idle = await Promise.all(

@@ -133,6 +133,7 @@ void t.test('from one sign-in to the next, through the store', async (t) => {
       encrypted: false,
       plain_files: 0,
       locked: false,
+      unsaved: [],
       message: '',
       hint: '',
     }

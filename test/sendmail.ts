@@ -236,6 +236,27 @@ void t.test('a fresh token that the server refuses too', async (t) => {
   })
 })
 
+void t.test('a connection that breaks', async (t) => {
+  const text = `From: ${me}\nTo: x@example.net\n\n`
+  t.teardown(() => (secure.breaks = undefined))
+  secure.breaks = 'after the message'
+  const count = secure.mails.length
+  t.match(await sendmail(['-t'], `${text}short\n`), {
+    code: 75,
+    stdout: '',
+    stderr:
+      /^xoauthd: the connection to smtp\.example\.org broke before [^\n]* may have been sent\nhint: look into the folder of sent mail before/,
+  })
+  t.equal(secure.mails.length, count + 1, 'it was')
+
+  secure.breaks = 'within the message'
+  // More than the buffers of any system between the two hold.
+  const long = `${'x'.repeat(998)}\n`.repeat(32_000)
+  const broken = await sendmail(['-t'], `${text}${long}`)
+  t.match(broken, { code: 75, stderr: /^xoauthd: no connection to smtp\.example\.org: / })
+  t.notMatch(broken.stderr, /may have been sent/, 'what never had an end was not')
+})
+
 void t.test('an API that does not take it', async (t) => {
   const text = `From: ${gmail}\nTo: x@example.net\n\nx\n`
   const answers: [number, object, number, RegExp][] = [

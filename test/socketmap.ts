@@ -143,7 +143,7 @@ void t.test('clients that stall, and a daemon that stops', async (t) => {
     now: Date.now,
   }
   const name = { path: own, mode: 0o600, gid: undefined, uid: undefined }
-  const listener = await openSocketmap(name, service, undefined, 50)
+  const listener = await openSocketmap(name, service, 1_024, undefined, 50)
   t.equal(await converse(own, (client) => client.write('20:half')), '', 'half a request')
   t.match(await send(own, request('bug@x')), /^\d+:TEMP an internal error/)
   t.match(await send(own, request('down@x')), /^\d+:TEMP the provider is down,$/)

@@ -43,6 +43,7 @@ function statusOf(accounts: readonly AccountStatus[]): DaemonStatus {
     encrypted: true,
     plain_files: 0,
     locked: false,
+    unsaved: [],
     message: '',
     hint: '',
   }

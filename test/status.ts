@@ -32,6 +32,7 @@ const store = {
   encrypted: true,
   plain_files: 0,
   locked: false,
+  unsaved: [],
   message: '',
   hint: '',
 }

@@ -2,11 +2,19 @@
  * The store under a real daemon when the disk fails: a rotated grant that cannot be written is kept and
  * served, the daemon does not end with it, and what comes between two processes is never lost.
  */
-import { cpSync, readFileSync, readdirSync } from 'node:fs'
+import { chmodSync, chownSync, cpSync, lstatSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { DaemonStatus } from '../src/status.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
-import { createHome, run, start, startDaemonProcess, type Home } from './fixtures/daemon.ts'
+import {
+  createHome,
+  run,
+  start,
+  startDaemonProcess,
+  type Home,
+  type Running,
+} from './fixtures/daemon.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
 import { mountSmallDisk, type SmallDisk } from './fixtures/small-disk.ts'
 
@@ -14,8 +22,8 @@ const me = 'me@issuer.example'
 const server = await startAuthorizationServer({ behaviour: { rotates: true } })
 t.teardown(() => server.close())
 
-async function signedIn(t: Test): Promise<Home> {
-  const home = createHome(accountAt(server, me))
+async function signedIn(t: Test, more = ''): Promise<Home> {
+  const home = createHome(accountAt(server, me, more))
   t.teardown(() => home.remove())
   await leaveSignIn(home.configFile, home.env, me, server.grant(me))
   return home
@@ -83,6 +91,94 @@ void t.test('a disk that became read-only', async (t) => {
   t.equal((await run(home, ['token', me])).stdout, token.stdout, 'what lives is served')
   disk.setReadOnly(false)
   t.equal((await run(home, ['refresh', me])).code, 0)
+})
+
+/** Modes stop everybody but root. */
+const nobody = { uid: 65_534, gid: 65_534 }
+const onlyRoot = process.getuid?.() === 0 ? false : 'only root may give a folder away'
+
+/** A daemon of somebody else, whose store can be taken away. */
+async function ofNobody(t: Test): Promise<{ home: Home; daemon: Running; store: string }> {
+  // One service, so that there is one token to fetch.
+  const home = await signedIn(t, 'services = ["smtp"]')
+  const below = readdirSync(home.path, { recursive: true }) as string[]
+  for (const name of ['', ...below]) chownSync(join(home.path, name), nobody.uid, nobody.gid)
+  const daemon = await startDaemonProcess(home, nobody)
+  t.teardown(() => daemon.stop('SIGKILL'))
+  t.equal((await run(home, ['token', me, '--wait', '60'])).code, 0)
+  return { home, daemon, store: join(home.path, 'state', 'xoauthd') }
+}
+
+const ways: readonly (readonly [string, (store: string) => void, (store: string) => void])[] = [
+  ['by its mode', (store) => chmodSync(store, 0), (store) => chmodSync(store, 0o700)],
+  ['by its owner', (store) => chownSync(store, 0, 0), (store) => chownSync(store, 65_534, 65_534)],
+]
+for (const [how, take, giveBack] of ways)
+  void t.test(`a store that is taken away ${how}`, { skip: onlyRoot }, async (t) => {
+    const { home, daemon, store } = await ofNobody(t)
+    const written = grantIn(store)
+    // It goes while the answer with the new grant is on its way.
+    const resume = server.hold('token')
+    const asked = server.nextRequest('token')
+    const refresh = run(home, ['refresh', me])
+    await asked
+    take(store)
+    resume()
+    t.match(await refresh, { code: 0 }, 'served all the same')
+    t.match(
+      daemon.stderr(),
+      /^error grant not written account=me@issuer\.example reason="\S+ could not .*\(EACCES\)" hint="check the disk and the permissions/m,
+    )
+    const living = (await run(home, ['token', me])).stdout.trim()
+    t.ok(server.accept(living, me))
+
+    const status = JSON.parse((await run(home, ['status', '--json'])).stdout) as DaemonStatus
+    t.match(status.store, { unsaved: [me], message: /\(EACCES\)/ })
+    const table = await run(home, ['status'])
+    t.match(
+      table.stdout,
+      /\nthe store \S+ did not take the new sign-in of me@issuer\.example: .*\n {2}hint: .*permissions of the store/,
+    )
+    const requests = server.to('token').length
+    t.match(await run(home, ['refresh', me]), { code: 75, stderr: /\(EACCES\)\nhint: check the/ })
+    t.equal(server.to('token').length, requests, 'nothing more is put at risk')
+    t.equal((await run(home, ['token', me])).stdout.trim(), living, 'what lives is served')
+    t.equal(grantIn(store), written, 'what is there is whole')
+
+    daemon.child.kill('SIGTERM')
+    await daemon.said(/^error stop waits accounts=me@issuer\.example reason=/m)
+    t.equal(daemon.child.exitCode, null, 'it does not end with what is not safe')
+    giveBack(store)
+    t.equal(await daemon.ended, 0, 'and does when it is')
+    t.not(grantIn(store), written)
+    const next = await startDaemonProcess(home, nobody)
+    t.teardown(() => next.stop())
+    t.equal((await run(home, ['refresh', me])).code, 0, 'the grant on disk is the living one')
+  })
+
+void t.test('a store that comes back', { skip: onlyRoot }, async (t) => {
+  const { home, daemon, store } = await ofNobody(t)
+  const resume = server.hold('token')
+  const asked = server.nextRequest('token')
+  const refresh = run(home, ['refresh', me])
+  await asked
+  chmodSync(store, 0)
+  resume()
+  t.equal((await refresh).code, 0)
+  chmodSync(store, 0o700)
+  // A tick, which is at most 30 s away, would do it as well.
+  t.equal((await run(home, ['reload'])).code, 0)
+  await daemon.said(/^info grant written account=me@issuer\.example$/m)
+  t.not(grantIn(store), lastGrant())
+  const status = JSON.parse((await run(home, ['status', '--json'])).stdout) as DaemonStatus
+  t.match(status.store, { unsaved: [], message: '' })
+  t.equal((await run(home, ['refresh', me])).code, 0)
+  const files = readdirSync(store).filter((name) => name.endsWith('.json'))
+  t.same(
+    files.map((name) => lstatSync(join(store, name)).mode & 0o777),
+    [0o600],
+  )
+  t.equal(await daemon.stop(), 0)
 })
 
 void t.test('a second signal gives the grant up', async (t) => {

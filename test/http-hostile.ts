@@ -122,7 +122,6 @@ ${tls ? 'cert = { file = "cert.pem" }\nkey = { file = "key.pem" }' : ''}
       t.teardown(resume)
       const small = await startDaemonProcess(own, {
         via: ['prlimit', '--nofile=64:64'],
-        installed: true,
       })
       t.teardown(async () => {
         await small.stop()

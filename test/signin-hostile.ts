@@ -54,7 +54,6 @@ void t.test('1,500 that say nothing, and 200 that say it byte by byte', async (t
 void t.test('few descriptors', needs('prlimit', 'util-linux'), async (t) => {
   const { place, succeeds } = await waiting(t, {
     via: ['prlimit', '--nofile=64:64'],
-    installed: true,
   })
   const crowd = await gather(place, 150)
   await succeeds()

@@ -7,7 +7,7 @@ import type { Agent, ConfigurationFile, Requirement } from '../agents/agent.ts'
 import { agents } from '../agents/index.ts'
 import { complain, type Common, type Define } from '../command-line.ts'
 import { BadRequest, UnknownAccount } from '../errors.ts'
-import { customerOf, doorsOf, eximSocketOf, obstacles, usualPlace } from '../setup.ts'
+import { customerOf, doorsOf, obstacles, socketFor, usualPlaceOf } from '../setup.ts'
 import type { DaemonStatus } from '../status.ts'
 import { control, signInContext } from './context.ts'
 
@@ -45,12 +45,14 @@ async function setup(
     throw new BadRequest(`${agent.name} is set up for one address, not for ${found.mailbox}`, {
       hint: 'give one address of that domain',
     })
-  const own = locate('xoauthd-token')
-  const eximSocket = eximSocketOf(config.sockets, found.mailbox)
+  const usual = usualPlaceOf(agent)
+  const tokenProgram = locate('xoauthd-token')
+  const socket = agent.asks && socketFor(agent.asks.protocol, config.sockets, found.mailbox)
   const place = {
-    ...usualPlace,
-    ...(own === undefined ? {} : { tokenProgram: own }),
-    ...(eximSocket === undefined ? {} : { eximSocket }),
+    ...usual,
+    program: locate('xoauthd') ?? usual.program,
+    tokenProgram: tokenProgram ?? usual.tokenProgram,
+    socket: socket ?? usual.socket,
   }
   const customer = customerOf(found, config.accounts)
   const files = agent.files(doorsOf(customer, place))
@@ -59,11 +61,11 @@ async function setup(
 
   const credentialBytes = await lengthFromDaemon(options, found.account)
   const warnings = obstacles(agent, customer, { isInstalled, credentialBytes })
-  if (own === undefined)
+  if (tokenProgram === undefined)
     warnings.push('no xoauthd-token is on the PATH: mail agents will not find it')
-  if (agent.name === 'exim' && eximSocket === undefined)
+  if (agent.asks && socket === undefined)
     warnings.push(
-      `no [[socket]] lets a group send as ${found.mailbox}: see examples/exim/README.md`,
+      `no [[socket]] lets a group send as ${found.mailbox} by ${agent.name}: see examples/${agent.name}/README.md`,
     )
   for (const warning of warnings) complain(`warning: ${warning}`, undefined)
 }
@@ -120,9 +122,10 @@ async function lengthFromDaemon(options: Common, account: Account): Promise<numb
   }
 }
 
-/** Daemons live in sbin, which is not on an ordinary user's PATH. */
+/** Daemons live in sbin and the parts of git beside each other: neither is on an ordinary user's PATH. */
 function locate(program: string): string | undefined {
-  const folders = [...(env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
+  const path = (env['PATH'] ?? '').split(delimiter)
+  const folders = [...path, '/usr/sbin', '/sbin', '/usr/lib/git-core']
   return folders.map((folder) => join(folder, program)).find(isExecutable)
 }
 
@@ -135,11 +138,10 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function isInstalled({ program, saslPlugin }: Requirement): boolean {
-  if (program !== undefined && locate(program) === undefined) return false
-  return (
-    saslPlugin === undefined || saslFolders().some((path) => existsSync(join(path, saslPlugin)))
-  )
+function isInstalled({ kind, name }: Requirement): boolean {
+  return kind === 'program'
+    ? locate(name) !== undefined
+    : saslFolders().some((path) => existsSync(join(path, name)))
 }
 
 /** Where Cyrus SASL looks: $SASL_PATH, or the folder of the machine's architecture. */

@@ -7,21 +7,22 @@ import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { agents } from '../src/agents/index.ts'
 import { gmailHosts } from '../src/providers/googleapis.ts'
-import { doorsOf, usualPlace } from '../src/setup.ts'
+import { doorsOf, usualPlaceOf } from '../src/setup.ts'
 
 const mailbox = 'me@example.org'
 const folder = new URL('../examples/', import.meta.url)
 
 /** @returns the text of each file, by its path below examples/ */
 export function exampleFiles(): { path: string; text: string; executable: boolean }[] {
-  const customer = { mailbox, login: () => mailbox, services: [], hosts: gmailHosts }
-  const at = doorsOf(customer, usualPlace)
+  const customer = { mailbox, login: () => mailbox, remedyFor: () => undefined, hosts: gmailHosts }
   return agents.flatMap((agent) =>
-    agent.files(at).map(({ name, text, executable = false }) => ({
-      path: `${agent.name}/${name}`,
-      text,
-      executable,
-    })),
+    agent
+      .files(doorsOf(customer, usualPlaceOf(agent)))
+      .map(({ name, text, executable = false }) => ({
+        path: `${agent.name}/${name}`,
+        text,
+        executable,
+      })),
   )
 }
 

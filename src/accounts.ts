@@ -99,3 +99,14 @@ function createAccount(config: AccountConfig, surroundings: Surroundings): Accou
       config.loginAs[service] === 'person' ? config.user : mailbox,
   }
 }
+
+/** @returns where in the file a service is added that an account does not have, and what to do then */
+export function howToAddService(
+  service: string,
+  { knownServices, provider, user }: Account,
+): string {
+  const where = knownServices.includes(service)
+    ? 'its services'
+    : 'its scopes and, where the file lists them, to its services'
+  return `add it to ${where}, then run: xoauthd ${provider.signIn ? `login ${user}` : 'reload'}`
+}

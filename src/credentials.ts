@@ -2,7 +2,7 @@
  * From a request to a credential: which account answers, whether this listener may hand it out, and how
  * long the client waits. Every listener asks here, so that the rules are the same for all.
  */
-import type { Account, Accounts } from './accounts.ts'
+import { howToAddService, type Account, type Accounts } from './accounts.ts'
 import { domainOf, foldCase, wildcardDomain } from './address.ts'
 import { NotAllowed, Unavailable, UnknownAccount } from './errors.ts'
 import type { Keeper } from './keeper.ts'
@@ -48,7 +48,7 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
         throw new NotAllowed(`this socket does not serve ${service} for ${mailbox}`)
       if (!account.services.includes(service))
         throw new NotAllowed(`the account ${account.user} has no service ${service}`, {
-          hint: howToAdd(service, account),
+          hint: howToAddService(service, account),
         })
       const request = { service, mailbox }
       const wanted = {
@@ -62,13 +62,6 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
         : credentialOf(account, request, token)
     },
   }
-}
-
-function howToAdd(service: string, { knownServices, provider, user }: Account): string {
-  const where = knownServices.includes(service)
-    ? 'its services'
-    : 'its scopes and, where the file lists them, to its services'
-  return `add it to ${where}, then run: xoauthd ${provider.signIn ? `login ${user}` : 'reload'}`
 }
 
 function credentialOf(account: Account, request: TokenRequest, token: Token): Credential {

@@ -17,9 +17,12 @@ export interface Ends {
   readonly localAddress?: string | undefined
 }
 
-/** Browsers send Origin or Sec-Fetch-…; nothing that has a right to a token does. */
+/**
+ * Browsers send Origin or Sec-Fetch-Site with everything; nothing that has a right to a token does.
+ * Sec-Fetch-Mode alone comes from the fetch of Node, with which EmailEngine asks.
+ */
 export function isBrowser(headers: IncomingHttpHeaders): boolean {
-  return 'origin' in headers || Object.keys(headers).some((name) => name.startsWith('sec-fetch-'))
+  return 'origin' in headers || 'sec-fetch-site' in headers
 }
 
 /**

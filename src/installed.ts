@@ -2,9 +2,14 @@
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** @returns the path of a program; daemons live in sbin, which is not on an ordinary user's PATH */
+/** @returns the path of a program; daemons in sbin and the parts of git are not on an ordinary user's PATH */
 export function locate(program: string, env: NodeJS.ProcessEnv): string | undefined {
-  const folders = [...(env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
+  const folders = [
+    ...(env['PATH'] ?? '').split(delimiter),
+    '/usr/sbin',
+    '/sbin',
+    '/usr/lib/git-core',
+  ]
   return folders.map((folder) => join(folder, program)).find(isExecutable)
 }
 
@@ -19,7 +24,12 @@ function isExecutable(path: string): boolean {
 
 /** @param name of the plugin's file, e.g. `libxoauth2.so` */
 export function hasSaslPlugin(name: string, env: NodeJS.ProcessEnv): boolean {
-  return saslFolders(env).some((folder) => existsSync(join(folder, name)))
+  return saslFolderOf(name, env) !== undefined
+}
+
+/** @returns the folder where a plugin's file is */
+export function saslFolderOf(name: string, env: NodeJS.ProcessEnv): string | undefined {
+  return saslFolders(env).find((folder) => existsSync(join(folder, name)))
 }
 
 /** Where Cyrus SASL looks: $SASL_PATH, or the folder of the machine's architecture. */

@@ -6,36 +6,47 @@ import type { AccountConfig } from './account-config.ts'
 import { matches } from './address.ts'
 import type { Agent, At, Door, MailService, Requirement } from './agents/agent.ts'
 import { isTooLong, tooLong } from './agents/lengths.ts'
-import type { Found } from './accounts.ts'
+import { howToAddService, type Found } from './accounts.ts'
 import { Misconfigured } from './errors.ts'
 import type { SocketConfig } from './socket-config.ts'
 
-/** What the templates name on a machine of Debian's; the examples have the same. */
-export const usualPlace = {
-  tokenProgram: 'xoauthd-token',
-  caFile: '/etc/ssl/certs/ca-certificates.crt',
-  eximSocket: '/run/xoauthd/exim.sock',
-} as const
+/** What a template names of the machine that it is for. */
+export type Place = Pick<Door, 'program' | 'caFile' | 'socket'> & { readonly tokenProgram: string }
 
-export type Place = Readonly<Record<keyof typeof usualPlace, string>>
+export const usualCaFile = '/etc/ssl/certs/ca-certificates.crt'
+
+/** @returns the place on a machine of Debian's; the examples have the same */
+export function usualPlaceOf({ asks }: Agent): Place {
+  return {
+    program: 'xoauthd',
+    tokenProgram: 'xoauthd-token',
+    caFile: usualCaFile,
+    socket: asks?.usualPath ?? '',
+  }
+}
 
 /** Whose configuration it is. */
 export interface Customer {
   readonly mailbox: string
   readonly login: (service: MailService) => string
-  /** What tokens are given out for. */
-  readonly services: readonly string[]
+  /** What to do about a service that no tokens are given out for; undefined when they are. */
+  readonly remedyFor: (service: MailService) => string | undefined
   /** `host:port` of each mail server. */
   readonly hosts: AccountConfig['hosts']
 }
 
-/** These begin in plain text and change over by STARTTLS (RFC 8314 3.3 and 7.3); all others are TLS at once. */
-const startTlsPorts = [25, 110, 143, 587]
+/** Whether a port begins in plain text and changes over by STARTTLS (RFC 8314 3 and 7.3), as with our own connections. */
+const startsPlain: Readonly<Record<MailService, (port: number) => boolean>> = {
+  smtp: (port) => port !== 465,
+  imap: (port) => port === 143,
+  pop: (port) => port === 110,
+}
 /** All templates quote their values somehow, each in its own way, and none needs to quote these. */
 const plain = /^(?:\*@)?[\p{L}\p{N}@/.:+=_-]+$/u
 
 /** @throws Misconfigured when a name cannot stand in every agent's configuration as it is */
 export function doorsOf({ mailbox, login, hosts }: Customer, place: Place): At {
+  const { program, caFile, socket } = place
   return (service) => {
     const address = hosts[service]
     if (address === undefined)
@@ -48,13 +59,12 @@ export function doorsOf({ mailbox, login, hosts }: Customer, place: Place): At {
       login: login(service),
       host: address.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'),
       port,
-      startTls: startTlsPorts.includes(port),
+      startTls: startsPlain[service](port),
       ...tokenCommandOf(mailbox, service, place),
-      caFile: place.caFile,
-      eximSocket: place.eximSocket,
+      ...{ program, caFile, socket },
     }
-    for (const value of [door.login, door.host, door.eximSocket, ...door.tokenArguments])
-      if (!plain.test(value))
+    for (const value of [door.login, door.host, program, socket, ...door.tokenArguments])
+      if (value !== '' && !plain.test(value))
         throw new Misconfigured(
           `${value} has a character that configurations give a meaning of its own`,
           {
@@ -80,19 +90,22 @@ export function customerOf(
   return {
     mailbox,
     login: (service) => account.loginName({ service, mailbox }),
-    services: account.services,
+    remedyFor: (service) =>
+      account.services.includes(service) ? undefined : howToAddService(service, account),
     hosts: config?.hosts ?? {},
   }
 }
 
-/** @returns the socket of the configuration that a group may use to send as this mailbox */
-export function eximSocketOf(
+/** @returns the socket of the configuration by which a group may ask, in this protocol, to send as this mailbox */
+export function socketFor(
+  protocol: SocketConfig['protocol'],
   sockets: readonly SocketConfig[],
   mailbox: string,
 ): string | undefined {
   return sockets.find(
-    ({ mode, accounts = [], services = [] }) =>
+    ({ mode, accounts = [], services = [], ...socket }) =>
       (mode & 0o060) === 0o060 &&
+      socket.protocol === protocol &&
       services.includes('smtp') &&
       accounts.some((pattern) => matches(pattern, mailbox)),
   )?.path
@@ -108,7 +121,7 @@ export interface Findings {
 /** @returns what a person has to do or to know before it works, one sentence each */
 export function obstacles(
   agent: Agent,
-  { login, services, mailbox }: Customer,
+  { login, remedyFor, mailbox }: Customer,
   findings: Findings,
 ): string[] {
   const missing = agent.requires.filter((requirement) => !findings.isInstalled(requirement))
@@ -117,15 +130,17 @@ export function obstacles(
     credentialBytes !== undefined &&
     agent.services.some((service) => isTooLong(agent, login(service), credentialBytes))
   return [
-    ...missing.map(
-      ({ program, saslPlugin, debianPackage }) =>
-        `no ${program ?? saslPlugin ?? ''} here: apt install ${debianPackage}`,
+    ...missing.map(({ name, from }) =>
+      'debianPackage' in from
+        ? `no ${name} here: apt install ${from.debianPackage}`
+        : `no ${name} here, and no package of Debian's has it: ${from.source}`,
     ),
-    ...agent.services
-      .filter((service) => !services.includes(service))
-      .map(
-        (service) => `the account of ${mailbox} has no service ${service}: add it to its services`,
-      ),
+    ...agent.services.flatMap((service) => {
+      const remedy = remedyFor(service)
+      return remedy === undefined
+        ? []
+        : [`the account of ${mailbox} has no service ${service}: ${remedy}`]
+    }),
     ...(long ? [tooLong(agent, credentialBytes)] : []),
   ]
 }

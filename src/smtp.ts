@@ -33,6 +33,11 @@ export interface Envelope {
 
 /** Where TLS comes first; everywhere else STARTTLS is needed (RFC 8314 3.3). */
 const tlsPort = 465
+/**
+ * What our way to sign in is called to the library. Told XOAUTH2, it would send the token as a password to
+ * a server that offers PLAIN or LOGIN first.
+ */
+const method = 'XOAUTHD'
 const connectMs = 30_000
 /** RFC 5321 4.5.3.2 allows more; a server that is silent for so long is gone. */
 const patience = { greetingTimeout: 30_000, socketTimeout: 300_000 }
@@ -116,7 +121,7 @@ async function signedIn(
   signal?.addEventListener('abort', stop)
   try {
     await step(connection, at, (done) => connection.connect(done))
-    const login = { user: token.user, pass: token.access_token, method: 'XOAUTH2' }
+    const login = { user: token.user, pass: token.access_token, method }
     await step(connection, at, (done) => connection.login(login, done))
     return connection
   } catch (error) {
@@ -144,7 +149,7 @@ async function open(
     requireTLS: true,
     ...patience,
     customAuth: {
-      async XOAUTH2(server) {
+      async [method](server) {
         try {
           await authenticate(server)
         } catch (error) {

@@ -18,7 +18,10 @@ void t.test('each agent has a README, which names its version and limit', async 
   for (const { name, version, limit, requires } of agents) {
     const readme = await readFile(pathOf(`${name}/README.md`), 'utf8')
     t.ok(readme.includes(version), `${name}: ${version}`)
-    for (const { debianPackage } of requires) t.ok(readme.includes(debianPackage), debianPackage)
+    for (const { from } of requires) {
+      const where = 'debianPackage' in from ? from.debianPackage : from.source
+      t.ok(readme.includes(where), `${name}: ${where}`)
+    }
     if (limit) t.match(readme.replaceAll(',', ''), new RegExp(`\\b${limit.bytes}\\b`), name)
   }
 })

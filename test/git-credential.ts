@@ -1,4 +1,4 @@
-/** The credential helper under the real git, and git send-email by each of the ways that examples/git shows. */
+/** The credential helper under the real git, and what git send-email hands to `xoauthd sendmail`. */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'

@@ -98,6 +98,17 @@ void t.test('what EmailEngine asks', async (t) => {
   t.same(leaksIn(daemon.stderr(), [token, auth, 'pass w%C3%B6rd']), [])
 })
 
+void t.test('the fetch of Node, which EmailEngine asks with', async (t) => {
+  // It sends Sec-Fetch-Mode as browsers do, but nothing else of theirs.
+  const { base, get } = await serving(t)
+  const headers = { authorization: `Basic ${Buffer.from(auth).toString('base64')}` }
+  const query = `account=${encodeURIComponent(me)}&proto=smtp`
+  const response = await fetch(`${base}/authentication?${query}`, { headers })
+  t.equal(response.status, 200)
+  t.match(await response.json(), { user: me, accessToken: token })
+  t.equal((await get(query, { headers: { 'sec-fetch-mode': 'cors' } })).status, 200)
+})
+
 void t.test('what cannot be answered', async (t) => {
   const { get } = await serving(t)
   const cases: [query: string, status: number, body: object][] = [
@@ -187,8 +198,9 @@ void t.test('who may ask, and how', async (t) => {
   for (const headers of [
     { origin: 'http://127.0.0.1' },
     { origin: 'null' },
-    { 'sec-fetch-site': 'none' },
-    { 'sec-fetch-mode': 'no-cors' },
+    // What browsers send with a picture and with an address that is typed in.
+    { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' },
+    { 'sec-fetch-site': 'none', 'sec-fetch-mode': 'navigate' },
   ])
     t.equal(await status({ headers }), 403, JSON.stringify(headers))
   for (const host of ['rebound.example', 'localhost.evil.example', 'x@evil', '10.0.0.1', '%'])

@@ -22,8 +22,13 @@ const certificate = await authority.issue(['smtp.example.org', ...apiNames])
 const verify = (user: string, token: string) => user !== unwelcome && server.accept(token)
 const refuseRecipient = (address: string) =>
   address.startsWith('nobody') ? 550 : address.startsWith('later') ? 451 : undefined
-const secure = await startMailServer({ ...certificate, verify, secure: true, refuseRecipient })
-const starttls = await startMailServer({ ...certificate, verify })
+// As Gmail offers them: to the first two a token would go as a password.
+const mechanisms = ['LOGIN', 'PLAIN', 'XOAUTH2']
+const secure = await startMailServer({
+  ...{ ...certificate, verify, mechanisms, refuseRecipient },
+  secure: true,
+})
+const starttls = await startMailServer({ ...certificate, verify, mechanisms })
 const api = await startMailApis({ ...certificate, verify: (token) => server.accept(token) })
 
 const account = (user: string, send: string, more: string) =>
@@ -281,4 +286,11 @@ void t.test('no token shows', async (t) => {
   const text = `From: ${me}\nTo: x@example.net\n\nx\n`
   const said = await sendmail(['-t', '--', 'nobody@example.net'], text)
   for (const secret of server.secrets) t.notOk(`${said.stderr}${daemon.stderr()}`.includes(secret))
+})
+
+void t.test('no token went anywhere as a password', (t) => {
+  const attempts = [...secure.attempts, ...starttls.attempts]
+  t.ok(attempts.length > 0)
+  t.same([...new Set(attempts.map(({ mechanism }) => mechanism))], ['XOAUTH2'])
+  t.end()
 })

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { agents } from '../src/agents/index.ts'
 import { isTooLong, xoauth2Bytes } from '../src/agents/lengths.ts'
-import { doorsOf, eximSocketOf, usualPlace } from '../src/setup.ts'
+import { doorsOf, socketFor, usualCaFile } from '../src/setup.ts'
 import { createHome, run } from './fixtures/daemon.ts'
 import { google, serviceAccount } from './fixtures/config.ts'
 import { xoauth2 } from './fixtures/scripted-socket.ts'
@@ -77,14 +77,40 @@ void t.test('a whole domain, for who can serve one', async (t) => {
 
 void t.test('a service that the account does not have', async (t) => {
   const { stderr } = await setup(['mpop', 'me@gmail.com'])
-  t.match(stderr, 'the account of me@gmail.com has no service pop: add it to its services')
+  t.match(
+    stderr,
+    'the account of me@gmail.com has no service pop: add it to its services, then run: xoauthd login me@gmail.com\n',
+  )
+})
+
+void t.test('a service that the file has no scopes for', async (t) => {
+  const other = createHome(`[[account]]
+user = "me@issuer.example"
+provider = "oauth2"
+issuer = "https://issuer.example"
+client_id = "x"
+scopes = { smtp = ["mail.send"], login = ["offline_access"] }
+hosts = { imap = "imap.issuer.example:993" }
+`)
+  t.teardown(() => other.remove())
+  const { stderr } = await run(other, ['setup', 'getmail'], { env: { PATH: bin } })
+  t.match(
+    stderr,
+    'the account of me@issuer.example has no service imap: add it to its scopes and, where the file',
+  )
+})
+
+void t.test('a plugin that no package has', async (t) => {
+  const { stdout, stderr } = await setup(['postfix', '*@corp.example'])
+  t.match(stdout, '\nrelayhost = [smtp.gmail.com]:465\n')
+  t.match(stderr, /warning: no libxoauth2\.so here, and no package of Debian's has it: https:/)
 })
 
 void t.test('several files: told apart, or written', async (t) => {
   const { stdout, stderr } = await setup(['exim', 'me@gmail.com'])
   t.match(stdout, /^# ---- exim4\.conf \(\/etc\/exim4\/exim4\.conf\)\n[^]*\n# ---- accounts \(/)
   t.match(stdout, '\nme@gmail.com: host=smtp.gmail.com port=587\n')
-  t.match(stderr, 'warning: no [[socket]] lets a group send as me@gmail.com')
+  t.match(stderr, 'warning: no [[socket]] lets a group send as me@gmail.com by exim')
   const folder = join(home.path, 'new')
   const written = await setup(['exim', 'me@gmail.com', '--folder', folder])
   const names = ['exim4.conf', 'authenticator.conf', 'accounts'].map((name) => join(folder, name))
@@ -117,12 +143,19 @@ void t.test('mistakes', async (t) => {
 const customer = {
   mailbox: 'me@example.org',
   login: () => 'me@example.org',
-  services: [],
+  remedyFor: () => undefined,
   hosts: { smtp: 'mail.example.org:587', imap: '[::1]:143' },
 }
 
+const place = {
+  program: 'xoauthd',
+  tokenProgram: 'xoauthd-token',
+  caFile: usualCaFile,
+  socket: '/run/xoauthd/a.sock',
+}
+
 void t.test('doors', (t) => {
-  const at = doorsOf(customer, usualPlace)
+  const at = doorsOf(customer, place)
   t.match(at('smtp'), { host: 'mail.example.org', port: 587, startTls: true })
   t.match(at('imap'), { host: '::1', port: 143, startTls: true })
   t.throws(() => at('pop'), { message: /the pop server of me@example\.org is not known/ })
@@ -130,21 +163,28 @@ void t.test('doors', (t) => {
     if (!agent.services.includes('pop'))
       for (const { name, text } of agent.files(at))
         t.notMatch(text, /undefined|\[object|smtps:|imaps:/, `${agent.name}/${name} by STARTTLS`)
-  const odd = doorsOf({ ...customer, mailbox: "o'neill@example.org" }, usualPlace)
+  const odd = doorsOf({ ...customer, mailbox: "o'neill@example.org" }, place)
   t.throws(() => odd('smtp'), { message: /has a character/ }, 'no quoting holds everywhere')
   t.end()
 })
 
-void t.test("exim's socket", (t) => {
+void t.test('the socket of a mail server', (t) => {
   const socket = (more: object) => ({
     ...{ path: '/run/a', mode: 0o660, gid: 7, uid: undefined, control: false },
     ...{ protocol: 'line' as const, map: new Map<string, string>() },
     ...{ accounts: ['*@example.org'], services: ['smtp'] },
     ...more,
   })
-  t.equal(eximSocketOf([socket({})], 'me@example.org'), '/run/a')
-  for (const other of [{ mode: 0o600 }, { services: ['imap'] }, { accounts: ['me@other.example'] }])
-    t.equal(eximSocketOf([socket(other)], 'me@example.org'), undefined)
+  const found = (more: object) => socketFor('line', [socket(more)], 'me@example.org')
+  t.equal(found({}), '/run/a')
+  for (const other of [
+    { mode: 0o600 },
+    { services: ['imap'] },
+    { accounts: ['me@other.example'] },
+    { protocol: 'socketmap' },
+  ])
+    t.equal(found(other), undefined, JSON.stringify(other))
+  t.equal(socketFor('socketmap', [socket({ protocol: 'socketmap' })], 'me@example.org'), '/run/a')
   t.end()
 })
 

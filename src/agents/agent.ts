@@ -19,10 +19,17 @@ export interface Door {
   readonly tokenArguments: readonly [string, ...string[]]
   /** The same as one line. */
   readonly tokenCommand: string
+  /** The command `xoauthd` itself, for agents that read and send through it. */
+  readonly program: string
   /** The certificates to trust, for agents that must be told. */
   readonly caFile: string
-  /** The socket that exim may use. */
-  readonly eximSocket: string
+  /** The socket that an agent with {@link Agent.asks} asks through; empty for all others. */
+  readonly socket: string
+}
+
+/** A door's address with or without TLS from the first byte: `smtps://`, or `smtp://` with STARTTLS. */
+export function schemeOf(service: MailService, { startTls }: Door): string {
+  return startTls ? service : `${service}s`
 }
 
 /**
@@ -42,12 +49,17 @@ export interface ConfigurationFile {
   readonly executable?: true
 }
 
-/** What has to be there: a program on the PATH, or a file of a plugin. */
+/** What has to be there: a program on the PATH, or a plugin of Cyrus SASL, by the name of its file. */
 export interface Requirement {
-  readonly debianPackage: string
-  readonly program?: string
-  /** A plugin of Cyrus SASL, by the name of its file. */
-  readonly saslPlugin?: string
+  readonly kind: 'program' | 'SASL plugin'
+  readonly name: string
+  /** Debian's package; where to get it when Debian has none. */
+  readonly from: { readonly debianPackage: string } | { readonly source: string }
+}
+
+/** A program of a Debian package, which mostly has its name. */
+export function program(name: string, debianPackage = name): Requirement {
+  return { kind: 'program', name, from: { debianPackage } }
 }
 
 /** The longest credential that an agent can send, as it was measured. */
@@ -69,5 +81,7 @@ export interface Agent {
   readonly limit?: TokenLimit
   /** Whether one configuration can serve all mailboxes of a domain. */
   readonly takesDomains?: true
+  /** For a mail server, which runs as a user of its own: the socket that its group may open. */
+  readonly asks?: { readonly protocol: 'line' | 'socketmap'; readonly usualPath: string }
   files(at: At): readonly ConfigurationFile[]
 }

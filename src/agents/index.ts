@@ -3,16 +3,23 @@ import type { Agent } from './agent.ts'
 import { curl, nodemailer, python } from './programs.ts'
 import { aerc, mutt, neomutt } from './readers-and-senders.ts'
 import { getmail, mbsync, mpop, offlineimap } from './readers.ts'
-import { exim, msmtp, sNail } from './senders.ts'
+import { emacs, msmtp, sNail } from './senders.ts'
+import { exim, postfix, postfixPipe } from './servers.ts'
+import { fetchmail, git } from './through-xoauthd.ts'
 
 export const agents: readonly Agent[] = [
   exim,
+  postfix,
+  postfixPipe,
   msmtp,
   sNail,
+  emacs,
+  git,
   mpop,
   mbsync,
   getmail,
   offlineimap,
+  fetchmail,
   neomutt,
   mutt,
   aerc,

@@ -1,18 +1,17 @@
 /** Programs of one's own: shell scripts with curl, Python's library, Node with nodemailer. */
-import type { Agent, Door } from './agent.ts'
+import { program, schemeOf, type Agent, type Door } from './agent.ts'
 
 export const curl: Agent = {
   name: 'curl',
   summary: 'sends and fetches single messages from a shell script',
   version: '7.88.1',
   services: ['smtp', 'imap'],
-  requires: [{ program: 'curl', debianPackage: 'curl' }],
+  requires: [program('curl')],
   files(at) {
     const smtp = at('smtp')
     const imap = at('imap')
     const options = ({ startTls }: Door) =>
       `--silent --show-error --config -${startTls ? ' --ssl-reqd' : ''} --login-options AUTH=XOAUTH2`
-    const scheme = (name: string, { startTls }: Door) => `${name}${startTls ? '' : 's'}`
     const credentials = ({ login, tokenCommand }: Door) => `token=$(${tokenCommand})
 # By a pipe: on its command line everybody could read the token.
 printf 'user = "%s"\\noauth2-bearer = "%s"\\n' '${login}' "$token" |`
@@ -22,14 +21,14 @@ set -eu
 ${credentials(smtp)}
   curl ${options(smtp)} --crlf \\
     --mail-from '${smtp.mailbox}' --mail-rcpt "$2" --upload-file "$1" \\
-    --url '${scheme('smtp', smtp)}://${smtp.host}:${smtp.port}'
+    --url '${schemeOf('smtp', smtp)}://${smtp.host}:${smtp.port}'
 `
     const fetch = `#!/bin/sh
 # Prints a message of INBOX: fetch.sh NUMBER
 set -eu
 ${credentials(imap)}
   curl ${options(imap)} \\
-    --url "${scheme('imap', imap)}://${imap.host}:${imap.port}/INBOX;MAILINDEX=$1"
+    --url "${schemeOf('imap', imap)}://${imap.host}:${imap.port}/INBOX;MAILINDEX=$1"
 `
     return [
       { name: 'send.sh', path: 'anywhere', text: send, executable: true },
@@ -43,7 +42,7 @@ export const python: Agent = {
   summary: 'smtplib and imaplib of the standard library',
   version: '3.11',
   services: ['smtp', 'imap'],
-  requires: [{ program: 'python3', debianPackage: 'python3' }],
+  requires: [program('python3')],
   files(at) {
     const smtp = at('smtp')
     const imap = at('imap')
@@ -111,7 +110,7 @@ export const nodemailer: Agent = {
   summary: 'sends mail from Node',
   version: '10.6.0',
   services: ['smtp'],
-  requires: [{ program: 'node', debianPackage: 'nodejs' }],
+  requires: [program('node', 'nodejs')],
   files(at) {
     const { mailbox, login, host, port, startTls } = at('smtp')
     const text = `// Sends a mail from Node: node send.mjs RECIPIENT. Needs \`npm install nodemailer\` and this package.

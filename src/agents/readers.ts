@@ -1,12 +1,12 @@
 /** Agents that fetch mail: mpop, mbsync, getmail, offlineimap. */
-import type { Agent } from './agent.ts'
+import { program, type Agent } from './agent.ts'
 
 export const mpop: Agent = {
   name: 'mpop',
   summary: 'fetches mail by POP3',
   version: '1.4.18',
   services: ['pop'],
-  requires: [{ program: 'mpop', debianPackage: 'mpop' }],
+  requires: [program('mpop')],
   limit: { of: 'string', bytes: 3069 },
   files(at) {
     const { login, host, port, startTls, tokenCommand, caFile } = at('pop')
@@ -43,8 +43,12 @@ export const mbsync: Agent = {
   version: '1.4.4',
   services: ['imap'],
   requires: [
-    { program: 'mbsync', debianPackage: 'isync' },
-    { saslPlugin: 'libkdexoauth2.so', debianPackage: 'libsasl2-modules-kdexoauth2' },
+    program('mbsync', 'isync'),
+    {
+      kind: 'SASL plugin',
+      name: 'libkdexoauth2.so',
+      from: { debianPackage: 'libsasl2-modules-kdexoauth2' },
+    },
   ],
   limit: { of: 'token', bytes: 8191 },
   files(at) {
@@ -87,7 +91,7 @@ export const getmail: Agent = {
   summary: 'fetches mail by IMAP',
   version: '6.18.11',
   services: ['imap'],
-  requires: [{ program: 'getmail', debianPackage: 'getmail6' }],
+  requires: [program('getmail', 'getmail6')],
   files(at) {
     const { login, host, port, tokenArguments, caFile } = at('imap')
     const command = tokenArguments.map((word) => `"${word}"`).join(', ')
@@ -123,7 +127,7 @@ export const offlineimap: Agent = {
   summary: 'keeps a Maildir and IMAP in step',
   version: '8.0.0 (2021-10)',
   services: ['imap'],
-  requires: [{ program: 'offlineimap', debianPackage: 'offlineimap3' }],
+  requires: [program('offlineimap', 'offlineimap3')],
   files(at) {
     const { mailbox, login, host, port, startTls, tokenArguments, caFile } = at('imap')
     const words = tokenArguments.map((word) => (word === mailbox ? 'mailbox' : `"${word}"`))

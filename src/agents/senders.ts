@@ -1,13 +1,12 @@
-/** Agents that send mail: msmtp, s-nail, and exim, whose files are shipped as they are. */
-import { readShipped } from '../shipped.ts'
-import type { Agent, At, ConfigurationFile } from './agent.ts'
+/** Agents that send what one person writes: msmtp, s-nail, Emacs. */
+import { program, schemeOf, type Agent } from './agent.ts'
 
 export const msmtp: Agent = {
   name: 'msmtp',
   summary: 'sends mail, without a queue',
   version: '1.8.23',
   services: ['smtp'],
-  requires: [{ program: 'msmtp', debianPackage: 'msmtp' }],
+  requires: [program('msmtp')],
   limit: { of: 'string', bytes: 3069 },
   files(at) {
     const { mailbox, login, host, port, startTls, tokenCommand, caFile } = at('smtp')
@@ -42,11 +41,12 @@ export const sNail: Agent = {
   summary: 'reads and sends mail by command; here it sends',
   version: '14.9.24',
   services: ['smtp'],
-  requires: [{ program: 's-nail', debianPackage: 's-nail' }],
+  requires: [program('s-nail')],
   limit: { of: 'string', bytes: 5814 },
   files(at) {
-    const { mailbox, login, host, port, startTls, tokenCommand, caFile } = at('smtp')
-    const url = `${startTls ? 'smtp' : 'smtps'}://${encodeURIComponent(login)}@${host}:${port}`
+    const door = at('smtp')
+    const { mailbox, login, host, port, startTls, tokenCommand, caFile } = door
+    const url = `${schemeOf('smtp', door)}://${encodeURIComponent(login)}@${host}:${port}`
     const text = `# s-nail that signs in with tokens from xoauthd, for ~/.mailrc. Used as \`s-nail -A me\`.
 account me {
   set v15-compat
@@ -69,47 +69,55 @@ account me {
   },
 }
 
-export const exim: Agent = {
-  name: 'exim',
-  summary: 'an MTA: queues, and sends for everybody on this machine',
-  version: '4.96',
+export const emacs: Agent = {
+  name: 'emacs',
+  summary: "sends mail with Emacs's own smtpmail",
+  version: '28.2',
   services: ['smtp'],
-  requires: [{ program: 'exim4', debianPackage: 'exim4-daemon-light' }],
-  limit: { of: 'string', bytes: 3069 },
-  takesDomains: true,
-  files: eximFiles,
-}
+  requires: [program('emacs', 'emacs-nox')],
+  files(at) {
+    const { mailbox, login, host, port, startTls, tokenArguments } = at('smtp')
+    const [command, ...words] = tokenArguments.map((word) => `"${word}"`)
+    const text = `;;; Emacs that sends with tokens from xoauthd: for ~/.emacs.d/init.el. It holds no secret.
 
-function eximFiles(at: At): ConfigurationFile[] {
-  const { mailbox, host, port, eximSocket } = at('smtp')
-  // exim begins TLS with STARTTLS here, which servers have beside port 465 on 587.
-  const startTlsPort = port === 465 ? 587 : port
-  const accounts = `# Who sends through which server: exim reads this file for every message, so there is nothing to
-# reload. The key is the envelope sender, or *@ and its domain; case does not matter.
-#
-#   host   the server's name
-#   port   587 unless given; the server must offer STARTTLS there
-#   user   the mailbox to ask xoauthd for; the sender itself unless given
-#
-#   me@uni.example:     host=smtp.office365.com
-#   alerts@uni.example: host=smtp.office365.com user=me@uni.example
-#   *@corp.example:     host=smtp.gmail.com
+(require 'auth-source)
+(require 'cl-lib)
+(require 'smtpmail)
+(require 'subr-x)
 
-${mailbox}: host=${host} port=${startTlsPort}
+(defun xoauthd-token ()
+  "A token for the SMTP server, or an error that says why there is none."
+  (let ((complaint (make-temp-file "xoauthd")))
+    (unwind-protect
+        (with-temp-buffer
+          (unless (eq 0 (call-process ${command ?? ''} nil (list t complaint) nil
+                                      ${words.join(' ')}))
+            (insert-file-contents complaint nil nil nil t)
+            (error "%s" (string-trim (buffer-string))))
+          (string-trim (buffer-string)))
+      (delete-file complaint))))
+
+;; Asked for each mail. Without :smtp-auth smtpmail would not think of XOAUTH2.
+(cl-defun xoauthd-search (&key host &allow-other-keys)
+  (when (equal host "${host}")
+    (list (list :host host :user "${login}" :smtp-auth "xoauth2" :secret #'xoauthd-token))))
+
+(defun xoauthd-backend (entry)
+  (when (eq entry 'xoauthd)
+    (auth-source-backend-parse-parameters
+     entry (auth-source-backend :type 'xoauthd :source "xoauthd" :search-function #'xoauthd-search))))
+
+(add-hook 'auth-source-backend-parser-functions #'xoauthd-backend)
+(add-to-list 'auth-sources 'xoauthd)
+
+(setq user-mail-address "${mailbox}"
+      send-mail-function #'smtpmail-send-it
+      message-send-mail-function #'smtpmail-send-it
+      smtpmail-smtp-server "${host}"
+      smtpmail-smtp-service ${port}
+      smtpmail-stream-type '${startTls ? 'starttls' : 'ssl'}
+      smtpmail-smtp-user "${login}")
 `
-  const macro = /^(XOAUTHD_SOCKET *= ).*$/m
-  const shipped = readShipped('examples/exim/exim4.conf')
-  return [
-    {
-      name: 'exim4.conf',
-      path: '/etc/exim4/exim4.conf',
-      text: shipped.replace(macro, (_, start: string) => start + eximSocket),
-    },
-    {
-      name: 'authenticator.conf',
-      path: '/etc/exim4/xoauthd-authenticator.conf',
-      text: readShipped('examples/exim/authenticator.conf'),
-    },
-    { name: 'accounts', path: '/etc/exim4/xoauthd-accounts', text: accounts },
-  ]
+    return [{ name: 'xoauthd.el', path: '~/.emacs.d/init.el', text }]
+  },
 }

@@ -8,7 +8,7 @@ import { agents } from '../agents/index.ts'
 import { complain, type Common, type Define } from '../command-line.ts'
 import { BadRequest, UnknownAccount } from '../errors.ts'
 import { hasSaslPlugin, locate } from '../installed.ts'
-import { customerOf, doorsOf, eximSocketOf, obstacles, usualPlace } from '../setup.ts'
+import { customerOf, doorsOf, obstacles, socketFor, usualPlaceOf } from '../setup.ts'
 import type { DaemonStatus } from '../status.ts'
 import { control, signInContext } from './context.ts'
 
@@ -46,12 +46,14 @@ async function setup(
     throw new BadRequest(`${agent.name} is set up for one address, not for ${found.mailbox}`, {
       hint: 'give one address of that domain',
     })
-  const own = locate('xoauthd-token', env)
-  const eximSocket = eximSocketOf(config.sockets, found.mailbox)
+  const usual = usualPlaceOf(agent)
+  const tokenProgram = locate('xoauthd-token', env)
+  const socket = agent.asks && socketFor(agent.asks.protocol, config.sockets, found.mailbox)
   const place = {
-    ...usualPlace,
-    ...(own === undefined ? {} : { tokenProgram: own }),
-    ...(eximSocket === undefined ? {} : { eximSocket }),
+    ...usual,
+    program: locate('xoauthd', env) ?? usual.program,
+    tokenProgram: tokenProgram ?? usual.tokenProgram,
+    socket: socket ?? usual.socket,
   }
   const customer = customerOf(found, config.accounts)
   const files = agent.files(doorsOf(customer, place))
@@ -60,11 +62,11 @@ async function setup(
 
   const credentialBytes = await lengthFromDaemon(options, found.account)
   const warnings = obstacles(agent, customer, { isInstalled, credentialBytes })
-  if (own === undefined)
+  if (tokenProgram === undefined)
     warnings.push('no xoauthd-token is on the PATH: mail agents will not find it')
-  if (agent.name === 'exim' && eximSocket === undefined)
+  if (agent.asks && socket === undefined)
     warnings.push(
-      `no [[socket]] lets a group send as ${found.mailbox}: see examples/exim/README.md`,
+      `no [[socket]] lets a group send as ${found.mailbox} by ${agent.name}: see examples/${agent.name}/README.md`,
     )
   for (const warning of warnings) complain(`warning: ${warning}`, undefined)
 }
@@ -121,7 +123,6 @@ async function lengthFromDaemon(options: Common, account: Account): Promise<numb
   }
 }
 
-function isInstalled({ program, saslPlugin }: Requirement): boolean {
-  if (program !== undefined && locate(program, env) === undefined) return false
-  return saslPlugin === undefined || hasSaslPlugin(saslPlugin, env)
+function isInstalled({ kind, name }: Requirement): boolean {
+  return kind === 'program' ? locate(name, env) !== undefined : hasSaslPlugin(name, env)
 }

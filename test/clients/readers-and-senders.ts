@@ -9,7 +9,13 @@ import t from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs } from '../fixtures/installed.ts'
 import { tryAgent } from '../fixtures/agent-trial.ts'
-import { me, openOffice, type Desk, type Outcome } from '../fixtures/mail-office.ts'
+import {
+  me,
+  openOffice,
+  type Desk,
+  type Outcome,
+  type RunOptions,
+} from '../fixtures/mail-office.ts'
 
 /** What both show when they could not sign in; they stay open then, and are killed. */
 const noMailbox = /\(no mailbox\)/
@@ -60,23 +66,13 @@ void t.test('agents that do both', needs(...dovecotProgram), async (t) => {
     )
   }
 
-  await t.test('aerc reads', both(needs('aerc', 'aerc'), needs('script', 'bsdutils')), (t) =>
+  const aerc = both(needs('aerc', 'aerc'), needs('script', 'bsdutils'))
+  await t.test('aerc reads', aerc, (t) =>
     tryAgent(t, office, {
       agent: 'aerc',
-      async prepare(desk) {
-        const folder = join(desk.home, '.config', 'aerc')
-        await mkdir(folder, { recursive: true })
-        await copyFile(desk.file('accounts.conf'), join(folder, 'accounts.conf'))
-        // It looks where it was installed for the files that it makes of its own accord.
-        for (const name of ['aerc.conf', 'binds.conf']) await writeFile(join(folder, name), '')
-      },
+      prepare: settleAerc,
       // It shows the list of messages, and stays open.
-      act: (desk) =>
-        inTerminal(
-          desk,
-          'stty rows 24 columns 80; exec aerc',
-          /waiting|Disconnected|Failed to load config/,
-        ),
+      act: (desk) => inAerc(desk, { until: /waiting|Disconnected|Failed to load config/ }),
       done(t, { output }) {
         t.match(output, /waiting/, 'the subject is on the screen')
       },
@@ -84,8 +80,57 @@ void t.test('agents that do both', needs(...dovecotProgram), async (t) => {
       none: { status: null, says: /Invalid source credentials/, silent: true },
     }),
   )
+
+  await t.test('aerc sends', aerc, async (t) => {
+    const desk = await office.desk('aerc')
+    await settleAerc(desk)
+    // What was there before is not drawn again: an "e" of "Sending...".
+    const ends = /ssage sent|send:: .*\(\d+\)|ReadCredentials\(.*status \d+/
+    const keys = [
+      { after: /waiting/, type: `:compose -H "To: ${someone}" -H "Subject: aerc" hello\r` },
+      { after: /Send this email/, type: ':send\r' },
+    ]
+    const send = () => inAerc(desk, { keys, until: ends, env: { EDITOR: 'true' } })
+    const mails = mailServer.mails.length
+
+    office.refusing = 'smtp'
+    t.match((await send()).output, /send:: conn\.Auth: XOAUTH2 authentication error/, 'refused')
+    office.refusing = false
+    t.equal(mailServer.mails.length, mails)
+    const asked = mailServer.attempts.length
+
+    t.match((await send()).output, /ssage sent/)
+    const sent = { user: me, from: me, to: [someone], body: /^Subject: aerc[^]*hello/m }
+    t.match(mailServer.mails.slice(mails), [sent])
+    t.match(mailServer.attempts.slice(asked), [{ user: me, mechanism: 'XOAUTH2' }])
+
+    // The daemon goes while aerc is open.
+    const accounts = join(desk.home, '.config', 'aerc', 'accounts.conf')
+    const text = await readFile(accounts, 'utf8')
+    const down = `outgoing-cred-cmd = XOAUTHD_SOCKET=${join(desk.home, 'nobody')} `
+    await writeFile(accounts, text.replace('outgoing-cred-cmd = ', down))
+    t.match((await send()).output, /ReadCredentials\(outgoing\): .*exit status 69/, 'down')
+    t.equal(mailServer.attempts.length, asked + 1)
+    t.same(mailServer.anonymous, [])
+  })
 })
 
-async function inTerminal(desk: Desk, command: string, until = noMailbox): Promise<Outcome> {
-  return desk.run(['script', '--quiet', '--return', '--command', command, '/dev/null'], { until })
+async function settleAerc(desk: Desk): Promise<void> {
+  const folder = join(desk.home, '.config', 'aerc')
+  await mkdir(folder, { recursive: true })
+  await copyFile(desk.file('accounts.conf'), join(folder, 'accounts.conf'))
+  // It looks where it was installed for the files that it makes of its own accord.
+  for (const name of ['aerc.conf', 'binds.conf']) await writeFile(join(folder, name), '')
+}
+
+async function inAerc(desk: Desk, options: RunOptions): Promise<Outcome> {
+  return inTerminal(desk, 'stty rows 24 columns 80; exec aerc', options)
+}
+
+async function inTerminal(
+  desk: Desk,
+  command: string,
+  options: RunOptions = { until: noMailbox },
+): Promise<Outcome> {
+  return desk.run(['script', '--quiet', '--return', '--command', command, '/dev/null'], options)
 }

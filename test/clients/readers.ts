@@ -1,5 +1,5 @@
 /**
- * The real mpop, mbsync, getmail, offlineimap, and curl and Python as examples/ use them: each fetches a
+ * The real mpop, mbsync, getmail, offlineimap, fetchmail, and curl and Python as examples/ use them: each fetches a
  * mail from dovecot with what `xoauthd setup` writes, and ends as its README says when there is no token
  * or the server refuses it.
  */
@@ -52,6 +52,8 @@ void t.test('agents that fetch', dovecot, async (t) => {
   await t.test('getmail', needs('getmail', 'getmail6'), (t) =>
     tryAgent(t, office, {
       agent: 'getmail',
+      // Its XOAUTH2 has no STARTTLS.
+      oneWayIntoTls: true,
       async prepare(desk) {
         await makeMaildir(desk)
         // As root it delivers for a user that it is told.
@@ -82,6 +84,25 @@ void t.test('agents that fetch', dovecot, async (t) => {
       done: hasMail,
       refused: { status: 1, says: /All authentication types failed/ },
       none: { status: 100, says: /CalledProcessError/ },
+    }),
+  )
+
+  const fetchmail = both(needs('fetchmail', 'fetchmail'), needs('procmail', 'procmail'))
+  await t.test('fetchmail', fetchmail, (t) =>
+    tryAgent(t, office, {
+      agent: 'fetchmail',
+      // xoauthd itself connects.
+      oneWayIntoTls: true,
+      // One that is seen it fetches only when it is told to. It forgets which it has, and its lock, elsewhere
+      // than in $HOME when root runs it.
+      act: (desk) =>
+        desk.run([
+          ...(['fetchmail', '--all', '--fetchmailrc', desk.file('fetchmailrc')] as const),
+          ...['--pidfile', join(desk.home, 'pid'), '--idfile', join(desk.home, 'ids')],
+        ]),
+      done: hasMail,
+      refused: { status: 2, says: /xoauthd: / },
+      none: { status: 2, says: /xoauthd: / },
     }),
   )
 

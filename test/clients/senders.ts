@@ -1,12 +1,12 @@
 /**
- * The real msmtp, s-nail, curl, Python and nodemailer as examples/ use them: each sends a mail with what
+ * The real msmtp, s-nail, Emacs, git, curl, Python and nodemailer as examples/ use them: each sends a mail with what
  * `xoauthd setup` writes, and ends as its README says when there is no token or the server refuses it.
  */
-import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
-import { needs } from '../fixtures/installed.ts'
+import { both, needs, needsPerl } from '../fixtures/installed.ts'
 import { tryAgent, type Trial } from '../fixtures/agent-trial.ts'
 import { me, openOffice, type Office, type Outcome } from '../fixtures/mail-office.ts'
 import { root } from '../fixtures/root.ts'
@@ -40,6 +40,42 @@ void t.test('agents that send', needs(...dovecotProgram), async (t) => {
       }),
     refused: { status: 4, says: /SMTP server: 334 / },
     none: { status: 4, says: /A password is necessary for smtp authentication/ },
+  })
+
+  await trial('emacs', needs('emacs', 'emacs-nox'), {
+    async prepare({ home }) {
+      await writeFile(join(home, 'mail.el'), emacsMail)
+      // Where it keeps what it learns of servers.
+      await mkdir(join(home, '.emacs.d'))
+    },
+    act: (desk) =>
+      desk.run(['emacs', '--quick', '--batch', '-l', desk.file('xoauthd.el'), '-l', 'mail.el']),
+    refused: { status: 255, says: /Sending failed: 535 / },
+    none: { status: 255, says: /xoauthd: / },
+  })
+
+  const gitMail = both(
+    needs('git', 'git'),
+    needsPerl('Mail::Address', 'git-email libmailtools-perl'),
+  )
+  await trial('git', gitMail, {
+    // xoauthd itself connects.
+    oneWayIntoTls: true,
+    async prepare(desk) {
+      await copyFile(desk.file('gitconfig'), join(desk.home, '.gitconfig'))
+      await writeFile(join(desk.home, 'file'), 'hello\n')
+      const who = ['-c', 'user.name=Me', '-c', `user.email=${desk.mailbox}`] as const
+      await desk.run(['git', 'init', '--quiet'])
+      await desk.run(['git', 'add', 'file'])
+      await desk.run(['git', ...who, 'commit', '--quiet', '--message', 'test'])
+    },
+    act: (desk) =>
+      desk.run([
+        ...(['git', 'send-email', '--quiet', '--confirm=never', '--suppress-cc=all'] as const),
+        ...[`--to=${someone}`, '-1'],
+      ]),
+    refused: { status: 77, says: /xoauthd: / },
+    none: { status: 75, says: /xoauthd: / },
   })
 
   await trial('curl', needs('curl', 'curl'), {
@@ -80,7 +116,7 @@ void t.test('agents that send', needs(...dovecotProgram), async (t) => {
     const before = mailServer.attempts.length
     const desk = await office.desk('msmtp')
     const { output } = await desk.run([
-      ...(['swaks', '--server', 'localhost', '--port', String(mailServer.port)] as const),
+      ...(['swaks', '--server', 'localhost', '--port', String(mailServer.tlsPort)] as const),
       ...['--tls-on-connect', '--to', someone, '--from', me],
       ...['--auth', 'XOAUTH2', '--auth-user', me, '--auth-password', 'x'],
     ])
@@ -89,12 +125,26 @@ void t.test('agents that send', needs(...dovecotProgram), async (t) => {
   })
 })
 
+/** The certificates are the test's; that they are looked at shows in a batch, which cannot ask. */
+const emacsMail = `(require 'gnutls)
+(setq gnutls-trustfiles (list (getenv "SSL_CERT_FILE")))
+(with-temp-buffer
+  (insert "From: " user-mail-address "\\nTo: ${someone}\\nSubject: test\\n" mail-header-separator "\\nhello\\n")
+  (funcall send-mail-function))
+`
+
 function arrives({ mailServer }: Office) {
-  const before = mailServer.mails.length
+  let seen = mailServer.mails.length
   return (t: Test, { status, output }: Outcome) => {
     t.equal(status, 0, 'exit status', { output })
-    const [one, ...more] = mailServer.mails.slice(before)
-    t.match(one, { user: me, from: me, to: [someone], body: /^Subject: test[^]*hello/m })
+    const [one, ...more] = mailServer.mails.slice(seen)
+    seen = mailServer.mails.length
+    t.match(one, {
+      user: me,
+      from: me,
+      to: [someone],
+      body: /^Subject: (?:\[PATCH\] )?test[^]*hello/m,
+    })
     t.same(more, [])
   }
 }

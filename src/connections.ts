@@ -135,8 +135,10 @@ export function createConnections(options: {
     join(connection, reading)
     if (!ended) socket.end(text)
     else if (text === '') cut(connection)
-    // Both sides have said all: the close itself ends the answer, and saves a shutdown and its wait.
-    else socket.write(text, () => cut(connection))
+    // Both sides have said all: the close itself ends the answer, and saves a shutdown and its wait. It
+    // comes when the stream is done with the write: one that is destroyed in the midst of it makes an
+    // error, with its stack, that nobody sees.
+    else socket.write(text, () => process.nextTick(cut, connection))
   }
 
   /** Those that have been answered need us least; who waits for a token has been promised one. */

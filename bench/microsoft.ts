@@ -29,7 +29,7 @@ const hourMs = 3_600_000
 /** What V8 has not collected yet is no account's: it is told to, by a signal, before each look. */
 const collect = `process.on('SIGUSR2', () => { gc(); gc(); console.error('collected') })`
 const nodeArgs = [
-  ...['--max-semi-space-size=1', '--expose-gc'],
+  '--expose-gc',
   ...['--import', `data:text/javascript,${encodeURIComponent(collect)}`],
 ]
 const program = fileURLToPath(new URL('../bin/xoauthd.js', import.meta.url))

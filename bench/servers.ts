@@ -21,8 +21,6 @@ import type { Household } from './household.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const program = join(root, 'bin', 'xoauthd.js')
 const startDeadlineMs = 20_000
-/** Those of bin/xoauthd.js: what they do for us they do for the server that we are compared with. */
-const v8Flags = ['--max-semi-space-size=1']
 
 /** Something that listens on a socket. */
 export interface Server {
@@ -63,7 +61,7 @@ export async function startBare(
   const file = join(home.path, 'reply')
   writeFileSync(file, reply)
   const bare = fileURLToPath(new URL('bare-server.js', import.meta.url))
-  const child = launch([...pinned, process.execPath, ...v8Flags, bare, path, file], process.env)
+  const child = launch([...pinned, process.execPath, bare, path, file], process.env)
   return listening('bare Node', child, path, request, reply)
 }
 

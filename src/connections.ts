@@ -167,6 +167,8 @@ export function createConnections(options: {
     if (connection.line === undefined) return
     part(connection, connection.line)
     connection.line = undefined
+    connection.before = undefined
+    connection.after = undefined
     count--
   }
 

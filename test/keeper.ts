@@ -376,7 +376,7 @@ void t.test('a bug is logged and travels as unavailable', async (t) => {
 void t.test('what only the administrator can cure', async (t) => {
   const place = await createPlace(t)
   const provider = createProvider({ answer: failing(new Misconfigured('no such client')) })
-  const account = accountOf(user, provider, { fingerprint: '1' })
+  const account = accountOf(user, provider, { fingerprint: () => '1' })
   await place.keeper.adopt(accountsOf([account]), place.nowMs)
   await place.quiet()
   place.tick(15 * 60_000 - 1)

@@ -3,6 +3,10 @@
 //     node bare-server.js SOCKET FILE
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+
+// What it does for the daemon it does for the server that the daemon is compared with.
+setFlagsFromString('--semi-space-growth-factor=1')
 
 const [path, file] = process.argv.slice(2)
 const reply = readFileSync(file, 'utf8')

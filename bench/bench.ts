@@ -24,6 +24,7 @@ import {
   measureStart,
   median,
   ratio,
+  shellTools,
   warm,
   type LoadFigures,
   type MemoryFigures,
@@ -155,16 +156,16 @@ function startRows(figures: LoadFigures['p50Us']): Row[] {
 }
 
 function shellRows(figures: LoadFigures['p50Us']): Row[] {
-  const row = (server: string, index: number): Row => ({
-    what: 'a token from a shell',
-    server,
+  const rows = shellTools.map((tool, index) => ({
+    what: `a token from a shell, by ${tool}`,
+    server: 'xoauthd-token',
     value: figure(figures, index),
     unit: 'ms',
-    ratio: ratio(figures, index, 2),
+    ratio: ratio(figures, index, shellTools.length),
     than: '/bin/true',
     budget: { atMost: 5 },
-  })
-  return [row('xoauthd-token', 0), row('… with perl alone', 1)]
+  }))
+  return rows.filter(({ value }) => !Number.isNaN(value))
 }
 
 function idleRows({ idleMb, bareMb, wakeUps, wakeUpsS }: MemoryFigures): Row[] {

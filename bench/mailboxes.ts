@@ -38,7 +38,7 @@ const account: Account = {
   mailboxes: [],
   wildcard: true,
   maxMailboxes: count,
-  fingerprint: '',
+  fingerprint: () => '',
   loginName: ({ mailbox }) => mailbox,
 }
 const accounts: Accounts = {

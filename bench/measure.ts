@@ -9,10 +9,10 @@ import { fileURLToPath } from 'node:url'
 import type { Household } from './household.ts'
 import type { Client } from './load.ts'
 import {
+  alone,
   processorUs,
   residentMb,
   startIdleNode,
-  perlAlone,
   startXoauthd,
   timeNode,
   timeProgram,
@@ -35,6 +35,9 @@ export interface LoadFigures {
   /** By server. */
   readonly lost: readonly number[]
 }
+
+/** What the shell client can ask with; it takes the first that is there. */
+export const shellTools = ['nc', 'perl', 'socat']
 
 const warmUp = 5_000
 const requests = { sequential: 2_000, parallel: 5_000 }
@@ -87,18 +90,18 @@ export async function measureStart(household: Household, rounds: number): Promis
   return figures
 }
 
-/** @returns ms of the shell client with all of its tools, of it with perl alone, and of /bin/true */
+/** @returns ms of the shell client with each of its tools alone, NaN where one is missing; of /bin/true */
 export async function measureShell(household: Household, rounds: number): Promise<Rounds> {
   const server = await startXoauthd(household)
+  const paths = shellTools.map((tool) => alone(tool, household))
   try {
     const figures: number[][] = []
     // Ten times as many: a round takes milliseconds, and the first warm the file cache.
-    for (let round = 0; round < rounds * 10; round++)
-      figures.push([
-        await timeToken(household),
-        await timeToken(household, perlAlone(household)),
-        await timeProgram('/bin/true', [], process.env),
-      ])
+    for (let round = 0; round < rounds * 10; round++) {
+      const row: number[] = []
+      for (const path of paths) row.push(path ? await timeToken(household, path) : NaN)
+      figures.push([...row, await timeProgram('/bin/true', [], process.env)])
+    }
     return figures
   } finally {
     await server.stop()

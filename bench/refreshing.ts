@@ -51,7 +51,7 @@ export async function measureRefreshing(
   await leave(asked, nowMs, hourMs)
   await Promise.all(users.map((user) => leave(user, nowMs - due.obtainedAgoMs, due.lifeMs)))
   await store.close()
-  const daemon = spawn(process.execPath, ['--max-semi-space-size=1', program, 'serve'], {
+  const daemon = spawn(process.execPath, [program, 'serve'], {
     env: home.env,
     stdio: ['ignore', 'ignore', 'pipe'],
   })

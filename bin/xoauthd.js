@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=1
+#!/usr/bin/env node
 // Loading takes a moment, in which SIGHUP would kill the daemon and SIGUSR1 open Node's debugger; a
 // reload needs nothing more, since the file has not been read yet. `serve` has its own handlers then.
 if (process.argv.includes('serve'))

@@ -24,7 +24,7 @@ export interface Account {
   readonly wildcard: boolean
   readonly maxMailboxes: number
   /** The same for two configurations when nothing that matters to a token differs. */
-  readonly fingerprint: string
+  fingerprint(): string
   /** The name that goes into the SASL string. */
   loginName(request: TokenRequest): string
 }
@@ -94,7 +94,7 @@ function createAccount(config: AccountConfig, surroundings: Surroundings): Accou
     mailboxes,
     wildcard: [config.user, ...mailboxes].some((name) => wildcardDomain(name) !== undefined),
     maxMailboxes: config.maxMailboxes,
-    fingerprint: JSON.stringify(config),
+    fingerprint: () => JSON.stringify(config),
     loginName: ({ service, mailbox }) =>
       config.loginAs[service] === 'person' ? config.user : mailbox,
   }

@@ -102,7 +102,7 @@ void t.test('what could be served, with the scopes that are there', async (t) =>
 })
 
 void t.test('what a reload sees', async (t) => {
-  const printOf = async (text: string) => (await accountsOf(text)).all[0]?.fingerprint
+  const printOf = async (text: string) => (await accountsOf(text)).all[0]?.fingerprint()
   const before = await printOf(google)
   t.equal(await printOf(`# a remark\n[log]\nlevel = "debug"\n${google}`), before)
   t.equal(await printOf(google.replace('{ env = "SECRET" }', "{env='SECRET'}")), before)

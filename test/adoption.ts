@@ -166,7 +166,7 @@ void t.test('a reload keeps the tokens of what did not change', async (t) => {
   for (const name of ['a@x.example', 'b@x.example']) await place.store.replace(name, grantOf('g'))
   const list = (fingerprint: string) => [
     accountOf('a@x.example', provider),
-    accountOf('b@x.example', provider, { fingerprint }),
+    accountOf('b@x.example', provider, { fingerprint: () => fingerprint }),
   ]
   const before = list('1')
   await place.keeper.adopt(accountsOf(before), place.nowMs)

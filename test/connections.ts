@@ -42,6 +42,15 @@ async function place(t: Test, most: number) {
   return { come, said, release: (words: string) => release(words) }
 }
 
+void t.test('an answer arrives whole, whatever letters it has', async (t) => {
+  const { come } = await place(t, 3)
+  for (const words of ['plain', 'jörg@müller.example', '郵便@例え.jp', 'é'.repeat(500)]) {
+    const { client, heard } = await come(words)
+    client.end()
+    t.equal(await heard, words)
+  }
+})
+
 void t.test('who has been answered goes first, then the oldest that is silent', async (t) => {
   const { come, release } = await place(t, 3)
   const waits = await come('later\n')

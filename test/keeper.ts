@@ -251,7 +251,7 @@ void t.test('a bug is logged and travels as unavailable', async (t) => {
 
 void t.test('what only the administrator can cure', async (t) => {
   const provider = createProvider({ answer: failing(new Misconfigured('no such client')) })
-  const { place, account } = await createPlaceOf(t, provider, { fingerprint: '1' })
+  const { place, account } = await createPlaceOf(t, provider, { fingerprint: () => '1' })
   await place.quiet()
   place.tick(15 * 60_000 - 1)
   t.match(await place.refusal(account), { code: 'misconfigured' })

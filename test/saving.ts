@@ -33,7 +33,7 @@ void t.test('a rotated grant that the disk does not take', async (t) => {
   const place = await createPlace(t, disk.wrap)
   await place.store.replace(user, grantOf('g0'))
   const provider = createSignedIn({ answer: rotating })
-  const account = accountOf(user, provider, { fingerprint: '1' })
+  const account = accountOf(user, provider, { fingerprint: () => '1' })
   disk.broken = true
   await place.keeper.adopt(accountsOf([account]), place.nowMs)
   t.equal(await place.ask(account), 't1', 'is served')
@@ -43,7 +43,7 @@ void t.test('a rotated grant that the disk does not take', async (t) => {
   place.tick(30_000)
   place.tick(0)
   await place.keeper.adopt(
-    accountsOf([accountOf(user, provider, { fingerprint: '2' })]),
+    accountsOf([accountOf(user, provider, { fingerprint: () => '2' })]),
     place.nowMs,
   )
   await place.quiet()

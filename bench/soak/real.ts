@@ -63,7 +63,7 @@ export async function soak(options: {
       tokens: {},
     })
   await store.close()
-  const daemon = spawn(process.execPath, ['--max-semi-space-size=1', program, 'serve'], {
+  const daemon = spawn(process.execPath, [program, 'serve'], {
     env: home.env,
     stdio: ['ignore', 'ignore', 'pipe'],
   })

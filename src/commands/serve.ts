@@ -1,6 +1,7 @@
 /** `serve`: the daemon in the foreground, its signals and its end. */
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
 import { createAccounts } from '../accounts.ts'
 import { complain, wordsOf, type Common, type Define } from '../command-line.ts'
 import { startDaemon, type Daemon } from '../daemon.ts'
@@ -12,6 +13,12 @@ import { signInContext } from './context.ts'
 
 /** Less than the 90 s after which systemd kills, unless told otherwise. */
 const stopMs = 60_000
+/**
+ * What an answer leaves behind dies young. V8's space for the young stays as small as it begins, which
+ * costs no throughput, and under load a third of the memory less. On Node's command line every flag of V8
+ * makes Node compile its own modules anew, a sixth of the start; so it is set when they are loaded.
+ */
+const smallNursery = '--semi-space-growth-factor=1'
 
 export function defineServe(define: Define): void {
   define('serve', 'run the daemon in the foreground')
@@ -22,6 +29,7 @@ export function defineServe(define: Define): void {
 }
 
 async function serve(options: Common): Promise<void> {
+  setFlagsFromString(smallNursery)
   const verbose = options.verbose === true
   const log = createLog(verbose ? 'debug' : 'info')
   // What was asked for here goes before what the file says.

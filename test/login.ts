@@ -73,7 +73,10 @@ void t.test('from a browser to a token, and out again', async (t) => {
   resume()
   t.match(await first, { status: 200, page: /<h1>Signed in<\/h1>/ })
   t.equal(await login.ended, 0)
-  t.match(login.stderr(), /\nSigned in as me@issuer\.example for smtp, imap\.\n$/)
+  t.match(
+    login.stderr(),
+    /\nSigned in as me@issuer\.example for smtp, imap\.\nNext: xoauthd check me@issuer\.example\n$/,
+  )
   t.equal(login.stdout(), '')
   t.equal(url.searchParams.get('code_challenge_method'), 'S256')
 
@@ -114,6 +117,10 @@ void t.test('a pasted address', async (t) => {
   await login.said(/This answer does not belong to the sign-in/)
   login.child.stdin?.write(`  ${answer.href}\r\n`)
   t.equal(await login.ended, 0)
+  t.match(
+    login.stderr(),
+    /\nNext: xoauthd serve \(or [^)]*\), then xoauthd check me@issuer\.example\n$/,
+  )
   t.match(stored(home), /"grant":"refresh\./)
 })
 

@@ -42,15 +42,17 @@ export async function login(user: string, options: LoginFlags): Promise<void> {
   }
   const signal = AbortSignal.timeout(signInMs)
   try {
-    const { account, warnings } = await signIn(
+    const { account, warnings, told } = await signIn(
       user,
       options.device === true ? 'device' : 'browser',
-      createSignInUi(person),
+      (subject) => createSignInUi(person, subject),
       context,
       signal,
     )
     for (const warning of warnings) process.stderr.write(`xoauthd: warning: ${warning}\n`)
     process.stderr.write(`Signed in as ${account.user} for ${account.services.join(', ')}.\n`)
+    const start = told ? '' : 'xoauthd serve (or xoauthd install-service), then '
+    process.stderr.write(`Next: ${start}xoauthd check ${account.user}\n`)
   } finally {
     // An open terminal or pipe would keep the process; a file or /dev/null has no unref().
     process.stdin.destroy()

@@ -91,7 +91,10 @@ void t.test('a browser, and a token for each resource from one sign-in', async (
     t.ok(asked.includes(scope), scope)
   t.match(await visit(await consent()), { status: 200, page: /Signed in/ })
   t.equal(await login.ended, 0)
-  t.match(login.stderr(), /\nSigned in as me@uni\.example for smtp, imap, pop, graph, ews\.\nNext: /)
+  t.match(
+    login.stderr(),
+    /\nSigned in as me@uni\.example for smtp, imap, pop, graph, ews\.\nNext: /,
+  )
 
   const daemon = await startDaemonProcess(home, underRealNames)
   t.teardown(() => daemon.stop())

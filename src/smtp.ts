@@ -30,6 +30,11 @@ export interface Envelope {
 /** Where TLS comes first; everywhere else STARTTLS is needed (RFC 8314 3.3). */
 const tlsPort = 465
 const connectMs = 30_000
+/**
+ * Our way to sign in, under a name that no server has: of one that is called XOAUTH2 the library thinks
+ * that any other which the server lists first (LOGIN, PLAIN) will do as well, with the token as password.
+ */
+const ourMethod = 'TOKEN'
 /** RFC 5321 4.5.3.2 allows more; a server that is silent for so long is gone. */
 const patience = { greetingTimeout: 30_000, socketTimeout: 300_000 }
 
@@ -101,7 +106,7 @@ async function signedIn(
   signal?.addEventListener('abort', stop)
   try {
     await step(connection, at, (done) => connection.connect(done))
-    const login = { user: token.user, pass: token.access_token, method: 'XOAUTH2' }
+    const login = { user: token.user, pass: token.access_token, method: ourMethod }
     await step(connection, at, (done) => connection.login(login, done))
     return connection
   } catch (error) {
@@ -141,7 +146,7 @@ async function open(
     requireTLS: true,
     ...patience,
     customAuth: {
-      async XOAUTH2(server) {
+      async [ourMethod](server) {
         try {
           await authenticate(server)
         } catch (error) {

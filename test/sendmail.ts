@@ -22,8 +22,11 @@ const certificate = await authority.issue(['smtp.example.org', ...apiNames])
 const verify = (user: string, token: string) => user !== unwelcome && server.accept(token)
 const refuseRecipient = (address: string) =>
   address.startsWith('nobody') ? 550 : address.startsWith('later') ? 451 : undefined
-const secure = await startMailServer({ ...certificate, verify, secure: true, refuseRecipient })
-const starttls = await startMailServer({ ...certificate, verify })
+/** As Gmail offers them: the token is no password, and LOGIN and PLAIN come first. */
+const mechanisms = ['LOGIN', 'PLAIN', 'XOAUTH2']
+const offers = { ...certificate, verify, mechanisms }
+const secure = await startMailServer({ ...offers, secure: true, refuseRecipient })
+const starttls = await startMailServer(offers)
 const api = await startMailApis({ ...certificate, verify: (token) => server.accept(token) })
 
 const account = (user: string, send: string, more: string) =>
@@ -89,6 +92,8 @@ void t.test('by SMTP, on both ports', async (t) => {
     t.same(await sendmail(['-t', '-i', '--', 'x@example.net'], letter(from)), well)
     const mail = mails.at(-1)!
     t.match(mail, { user: from, from })
+    const { attempts } = from === me ? secure : starttls
+    t.equal(attempts.at(-1)?.mechanism, 'XOAUTH2', 'the token is no password')
     t.same([...mail.to].sort(), everybody)
     t.ok(bodyOf(mail.bytes).equals(crlf), 'the body is the same')
     t.match(headerOf(mail.bytes), `Subject: caf\u00e9\r\n folded`)

@@ -2,7 +2,7 @@
  * What `check` learns at an account's mail servers: it signs in as a mail agent does. Nothing is sent,
  * and nothing in the mailbox changes.
  */
-import { LoginRefused } from './errors.ts'
+import { LoginRefused, Unavailable } from './errors.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import { signInToImap, type AskToken } from './imap-login.ts'
 import { explainMailAnswer } from './mail-answers.ts'
@@ -23,6 +23,8 @@ export async function checkImap(visit: Visit, signal: AbortSignal): Promise<Find
     const connection = await signInToImap(at, heldTo(visit.ask), signal)
     try {
       await connection.command('EXAMINE INBOX')
+    } catch (error) {
+      return explained('imap', error, visit, closedHint)
     } finally {
       connection.close()
     }
@@ -31,6 +33,9 @@ export async function checkImap(visit: Visit, signal: AbortSignal): Promise<Find
     return explained('imap', error, visit)
   }
 }
+
+const closedHint =
+  'the login was good, and INBOX does not open: may the one who signed in read this mailbox?'
 
 /** Signs in and leaves. */
 export async function checkSmtp(visit: Visit, signal: AbortSignal): Promise<Finding> {
@@ -58,14 +63,23 @@ function heldTo(ask: AskToken): AskToken {
   }
 }
 
-function explained(check: string, error: unknown, { account, mailbox, at }: Visit): Finding {
+/** @param hint what to do where the server's words are not known */
+function explained(
+  check: string,
+  error: unknown,
+  { account, mailbox, at }: Visit,
+  hint = unreachableHint(at),
+): Finding {
   const row = failedFinding(check, error, account)
-  const known = error instanceof LoginRefused ? explainMailAnswer(row.saw) : undefined
+  // Exchange puts some of its refusals for good into words for later ("430 4.2.0 STOREDRV").
+  const isAnswer =
+    error instanceof LoginRefused || (error instanceof Unavailable && error.trouble === 'provider')
+  const known = isAnswer ? explainMailAnswer(row.saw) : undefined
   if (!known)
     return {
       ...row,
       saw: `${mailbox} at ${nameOf(at)}: ${row.saw}`,
-      hint: row.hint === '' ? unreachableHint(at) : row.hint,
+      hint: row.hint === '' ? hint : row.hint,
     }
   return {
     ...row,

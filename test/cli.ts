@@ -169,7 +169,7 @@ void t.test('status', async (t) => {
       'next_refresh_at',
       'provider',
     ],
-    ...['refreshed_at', 'services', 'signed_in_at', 'state', 'tokens'],
+    ...['refreshed_at', 'scopes', 'services', 'signed_in_at', 'state', 'tokens'],
     ...['too_long_for', 'user', 'xoauth2_bytes'],
   ])
   t.match(status.accounts[0], {

@@ -28,6 +28,7 @@ function account(user: string, given: Partial<AccountStatus> = {}): AccountStatu
     ends_at: null,
     ends_because: '',
     ends_warning: '',
+    scopes: {},
     tokens: 1,
     xoauth2_bytes: 100,
     too_long_for: [],

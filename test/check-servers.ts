@@ -114,7 +114,9 @@ async function startHost(t: Test, { key, cert }: Certificate): Promise<number> {
 }
 
 void t.test('with a daemon', async (t) => {
-  const { says, check } = await openPlace(t)
+  const place = await openPlace(t)
+  const { says } = place
+  const check = (name: string) => place.check(name)
 
   await t.test('what SMTP servers say', async (t) => {
     const cases: readonly [string, object][] = [

@@ -68,19 +68,17 @@ async function add(address: string | undefined, flags: Flags): Promise<void> {
       () => true,
       () => false,
     )
-    say(
-      reloaded
-        ? 'The daemon has it.'
-        : 'Then start the daemon: xoauthd serve (or xoauthd install-service)',
-    )
+    if (reloaded) say('The daemon has it.')
+    const start = 'xoauthd serve (or xoauthd install-service)'
     const name = user.replace(/^\*(?=@)/, 'NAME')
     const { config, surroundings } = await signInContext({ ...flags, config: file })
     const account = createAccounts(config, surroundings).findByName(user)?.account
-    if (!account?.provider.signIn) say(`Next: xoauthd token ${name}`)
+    if (!account?.provider.signIn)
+      say(`Next: ${reloaded ? '' : `${start}, then `}xoauthd token ${name}`)
     else if (await dialogue.agree('Sign in now?')) {
       dialogue.close()
       await login(user, { ...flags, browser: true })
-    } else say(`Next: xoauthd login ${user}`)
+    } else say(`Next: xoauthd login ${user}${reloaded ? '' : `, then ${start}`}`)
   } finally {
     dialogue.close()
   }

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { createHome, run } from './fixtures/daemon.ts'
 import { needs } from './fixtures/installed.ts'
+import { temporaryFolder } from './fixtures/smarthost.ts'
 
 void t.test('for a person', needs('systemd-analyze', 'systemd'), async (t) => {
   const home = createHome()
@@ -22,11 +23,11 @@ void t.test('for a person', needs('systemd-analyze', 'systemd'), async (t) => {
   t.same(readdirSync(folder).sort(), ['xoauthd.service', 'xoauthd.socket'])
   const unit = join(folder, 'xoauthd.service')
   const text = readFileSync(unit, 'utf8')
-  t.match(text, /^ExecStart=\/\S*node \/\S+cli\.ts serve$/m)
+  t.match(text, /^ExecStart=\/\S*node \/\S+cli\.js serve$/m)
   const { stdout, stderr } = await promisify(execFile)(
     'systemd-analyze',
     ['verify', '--user', ...readdirSync(folder).map((name) => join(folder, name))],
-    { env: { ...process.env, XDG_RUNTIME_DIR: t.testdir() } },
+    { env: { ...process.env, XDG_RUNTIME_DIR: await temporaryFolder(t) } },
   )
   t.equal(stdout + stderr, '', 'systemd reads them')
 

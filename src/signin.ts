@@ -110,8 +110,6 @@ function explain(person: Person, url: string, redirectUri: string, port: number 
   person.say('')
   person.say(url)
   person.say('')
-  // Providers show this mistake to the person alone: no answer of it ever comes back.
-  person.say(`If the page complains of the redirect URI, this is what was sent: ${redirectUri}`)
   if (port === undefined)
     person.say('This registration sends the answer where xoauthd cannot listen:')
   else if (person.forwardPort) {
@@ -124,6 +122,9 @@ function explain(person: Person, url: string, redirectUri: string, port: number 
         ? 'paste the address that the browser ends at here.'
         : 'If the browser ends at a page that does not load, paste its address here.',
     )
+  // Providers show this mistake to the person alone: no answer of it ever comes back.
+  person.say(`If the page complains of the redirect URI, this is what was sent: ${redirectUri}`)
+  person.say('Waiting for the sign-in to end. Ctrl-C gives up.')
 }
 
 function explainCode(person: Person, code: DeviceCode): void {

@@ -119,6 +119,14 @@ void t.test('what is wrong changes nothing', async (t) => {
   const { add, text } = homeOf(t, before)
   const cases: [string[], object][] = [
     [['nobody'], { code: 64, stderr: /nobody is no mail address\nhint: / }],
+    [
+      ['x@y.invalid'],
+      {
+        code: 64,
+        stderr:
+          /^What serves x@y\.invalid cannot be told .*:\n {2}google, .*\n {2}.*auth-server\nProvider: \nxoauthd: no answer to: Provider\nhint: .*--provider NAME\n$/,
+      },
+    ],
     [['x@y.example', '--provider', 'gogle'], { code: 64, stderr: /gogle is no provider/ }],
     [
       ['x@gmail.com'],

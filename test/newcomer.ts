@@ -237,6 +237,7 @@ void t.test('what README says, and nothing else', both(needsAll, needsRoot), asy
         others.some((line) => line.startsWith(`ok       ${row}`.padEnd(24))),
         row,
       )
+    t.match(output, /\n\nno problems, /)
     for (const line of output.split('\n')) t.ok(line.length <= 80, line)
   })
 

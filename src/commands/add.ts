@@ -11,6 +11,7 @@ import { BadRequest } from '../errors.ts'
 import { providers } from '../providers/index.ts'
 import { recognise } from '../recognise.ts'
 import { aboutOf, isRequired, parse, type Schema } from '../schema.ts'
+import { wrapped } from '../wrap.ts'
 import { control, signInContext } from './context.ts'
 import { login } from './sign-in.ts'
 
@@ -90,7 +91,9 @@ async function chooseProvider(user: string, dialogue: Dialogue): Promise<string>
     say(`${user} is an account of ${found.provider}: ${found.because}.`)
     return found.provider
   }
-  return dialogue.ask(`Provider (${Object.keys(providers).join(', ')})`, '--provider NAME')
+  say(`What serves ${user} cannot be told from its address. It may be one of these:`)
+  for (const line of wrapped(Object.keys(providers).join(', '), 76)) say(`  ${line}`)
+  return dialogue.ask('Provider', '--provider NAME')
 }
 
 /** A path where a secret may stand is the file that holds it. */

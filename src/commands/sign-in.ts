@@ -11,7 +11,10 @@ const { env } = process
 const signInMs = 15 * 60_000
 
 export function defineSignIn(define: Define): void {
-  define('login <user>', 'sign in')
+  define('login <user>', 'sign in', [
+    'xoauthd login me@gmail.com',
+    'xoauthd login me@uni.example --device',
+  ])
     .option('--no-browser', 'do not open a browser')
     .option('--device', 'show a code to type in on any other device')
     .action(login)

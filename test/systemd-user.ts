@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { startAuthorizationServer } from './fixtures/authorization-server.ts'
+import { startAuthorizationServer, theClient } from './fixtures/authorization-server.ts'
 import { both, needs } from './fixtures/installed.ts'
 import { send } from './fixtures/raw-client.ts'
 import { xoauth2 } from './fixtures/scripted-socket.ts'
@@ -25,14 +25,22 @@ async function openPlace(t: Test) {
   const file = join(manager.home, '.config/xoauthd/config.toml')
   mkdirSync(join(manager.home, '.config/xoauthd'), { recursive: true })
   const configure = (toml: string) => writeFileSync(file, toml, { mode: 0o600 })
-  configure(accountAt(server, me))
+  // A secret that a program prints has to work in the confinement, too.
+  const secretFile = join(manager.home, 'secret')
+  writeFileSync(secretFile, theClient.secret)
+  const account = (user: string) =>
+    accountAt(server, user).replace(
+      /^client_secret = .*$/m,
+      `client_secret = { command = ["cat", "${secretFile}"] }`,
+    )
+  configure(account(me))
   await leaveSignIn(file, manager.env, me, server.grant(me), { value: 'kept' })
   manager.own()
-  return { server, manager, configure, socket: join(manager.runtime, 'xoauthd/socket') }
+  return { server, manager, configure, account, socket: join(manager.runtime, 'xoauthd/socket') }
 }
 
 void t.test('systemd --user', both(needs('systemctl', 'systemd'), needsRoot), async (t) => {
-  const { server, manager, configure, socket } = await openPlace(t)
+  const { server, manager, configure, account, socket } = await openPlace(t)
   const systemctl = (words: string) => manager.run(`systemctl --user ${words}`)
   const property = async (unit: string, name: string) =>
     (await systemctl(`show --value --property ${name} ${unit}`)).stdout.trim()
@@ -74,7 +82,7 @@ void t.test('systemd --user', both(needs('systemctl', 'systemd'), needsRoot), as
 
   await t.test('a reload reads the file again', async (t) => {
     const before = await mainPid()
-    configure(accountAt(server, me) + accountAt(server, 'you@issuer.example'))
+    configure(account(me) + account('you@issuer.example'))
     manager.own()
     t.match(await systemctl('reload xoauthd'), { code: 0 })
     const { stdout } = await manager.run('xoauthd status')
@@ -121,7 +129,7 @@ void t.test('systemd --user', both(needs('systemctl', 'systemd'), needsRoot), as
       t.match(answer, /^(?:ECONNRESET)?$/, 'not a byte')
       t.equal(await property('xoauthd.service', 'ExecMainStatus'), '78')
       t.equal(await property('xoauthd.service', 'NRestarts'), '0', 'nothing mends it')
-      configure(accountAt(server, me))
+      configure(account(me))
       manager.own()
       t.match(await manager.run(`xoauthd token ${me}`), {
         code: 69,

@@ -31,7 +31,7 @@ const identityScopes = ['openid', 'https://www.googleapis.com/auth/userinfo.emai
 export const google = providerKind({
   settings: {
     client_id: text('an OAuth client of the type "Desktop app", …apps.googleusercontent.com'),
-    client_secret: secret('the secret of that client, which Google wants although it is none'),
+    client_secret: secret('the secret of that client, as the console shows it'),
     redirect_uri: optional(redirect('http://127.0.0.1 with any free port, unless set')),
     listen: optional(
       loopbackHostPort('where login waits for the answer, when not where redirect_uri points'),

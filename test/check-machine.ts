@@ -129,15 +129,27 @@ void t.test('the store, without a daemon', async (t) => {
   ])
 })
 
-void t.test('a store of somebody else', needsRoot, async (t) => {
+void t.test('a store and a daemon of somebody else', needsRoot, async (t) => {
   const home = await signedInHome(t)
   // A file of another user's that anybody may read is what a machine's configuration is.
   home.configure(readFileSync(home.configFile, 'utf8').replace(/^client_secret = .*\n/m, ''))
   chmodSync(home.configFile, 0o644)
   for (const folder of [home.path, join(home.path, 'run'), join(home.path, 'state')])
     chmodSync(folder, 0o755)
+  mkdirSync(join(home.path, 'run', 'xoauthd'))
+  const daemon = await startScriptedSocket(home.socket, () => '')
+  t.teardown(() => daemon.close())
+  chmodSync(home.socket, 0o600)
   const nobody = 65_534
   const { rows } = await check(home, [], { uid: nobody, gid: nobody })
+  t.match(rows('daemon'), [
+    {
+      verdict: 'problem',
+      saw: `this user may not use the socket ${home.socket}`,
+      hint: 'become a member of its group, or name another socket with --socket',
+      code: 'not-allowed',
+    },
+  ])
   t.match(rows('store', 'sign-in'), [
     { verdict: 'ok', saw: /, of root; whether it is encrypted, its owner and the daemon know$/ },
     {

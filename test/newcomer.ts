@@ -3,23 +3,18 @@
  * README's own commands are typed, one after another and nothing else. Google is under its real names, on
  * its real ports; the person's browser is played.
  */
-import { mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { watch } from 'node:fs/promises'
-import { once } from 'node:events'
-import { connect, createServer } from 'node:net'
 import { basename, join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { redirectedFrom } from './fixtures/browser.ts'
-import { createAuthority } from './fixtures/certificates.ts'
-import { dovecotProgram, startDovecot } from './fixtures/dovecot.ts'
-import { googleClient, googleNames, startGoogleServer } from './fixtures/google-server.ts'
+import { dovecotProgram } from './fixtures/dovecot.ts'
+import { googleClient } from './fixtures/google-server.ts'
+import { openHome, openWorld } from './fixtures/google-world.ts'
 import { both, needs } from './fixtures/installed.ts'
-import { startMailServer } from './fixtures/mail-server.ts'
 import { visit } from './fixtures/person.ts'
 import { send } from './fixtures/raw-client.ts'
-import { useRealNames } from './fixtures/real-names.ts'
 import { root } from './fixtures/root.ts'
-import { temporaryFolder } from './fixtures/smarthost.ts'
 import { openTerminal, terminalProgram, type Step } from './fixtures/terminal.ts'
 
 const me = 'me@gmail.com'
@@ -48,81 +43,6 @@ async function saysReady(folder: string, file: string): Promise<void> {
     if (filename === basename(file) && isReady()) return
 }
 
-/** An address of this machine's own that nobody else is likely to have, for ports that are not ours to choose. */
-const address = `127.86.${process.pid % 256}.${Math.floor(process.pid / 256) % 256}`
-
-async function forward(t: Test, port: number, to: number): Promise<void> {
-  const server = createServer((client) => {
-    const onward = connect(to, '127.0.0.1')
-    client.on('error', () => onward.destroy())
-    onward.on('error', () => client.destroy())
-    client.pipe(onward).pipe(client)
-  })
-  server.listen(port, address)
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-}
-
-/** Google and its mail servers, and what makes a shell meet them under their names. */
-async function openWorld(t: Test) {
-  const folder = await temporaryFolder(t)
-  const authority = await createAuthority(folder)
-  const mailNames = ['smtp.gmail.com', 'imap.gmail.com']
-  const certificate = await authority.issue([...googleNames, ...mailNames] as [string, ...string[]])
-  const google = await startGoogleServer(certificate)
-  const dovecot = await startDovecot({
-    folder: join(folder, 'd'),
-    ...certificate,
-    find: (token) => google.find(token),
-    scope: 'https://mail.google.com/',
-  })
-  const mailServer = await startMailServer({
-    ...certificate,
-    secure: true,
-    mechanisms: ['LOGIN', 'PLAIN', 'XOAUTH2'],
-    verify: (user, token) => google.accept(token, user),
-  })
-  t.teardown(() => Promise.all([dovecot.close(), mailServer.close(), google.close()]))
-  await forward(t, 443, google.port)
-  await forward(t, 993, dovecot.imapPort)
-  await forward(t, 465, mailServer.port)
-  useRealNames(Object.fromEntries(googleNames.map((name) => [name, google.port])), authority.caFile)
-  const hosts = join(folder, 'hosts')
-  const names = [...googleNames, ...mailNames].map((name) => `${address} ${name}\n`)
-  writeFileSync(hosts, `127.0.0.1 localhost\n${names.join('')}`)
-  const noDns = join(folder, 'resolv.conf')
-  writeFileSync(noDns, 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n')
-  // In a mount namespace of its own: this machine's names and authorities stay as they are.
-  const mounts = [
-    `mount --bind '${hosts}' /etc/hosts`,
-    `mount --bind '${noDns}' /etc/resolv.conf`,
-    `mount --bind '${authority.caFile}' /etc/ssl/certs/ca-certificates.crt`,
-  ].join(' && ')
-  const via = ['unshare', '--mount', 'sh', '-c', `${mounts} && exec "$@"`, 'sh']
-  return { google, mailServer, via, caFile: authority.caFile }
-}
-
-/** An empty home, and a PATH with the program as it is installed. */
-async function openHome(t: Test, caFile: string) {
-  const folder = await temporaryFolder(t)
-  const [home, runtime, bin] = ['home', 'run', 'bin'].map((name) => join(folder, name)) as [
-    string,
-    string,
-    string,
-  ]
-  for (const path of [home, runtime, bin]) mkdirSync(path, { mode: 0o700 })
-  symlinkSync(join(root, 'bin/xoauthd.js'), join(bin, 'xoauthd'))
-  symlinkSync(join(root, 'bin/xoauthd-token'), join(bin, 'xoauthd-token'))
-  const env = {
-    HOME: home,
-    PATH: `${bin}:${process.env['PATH'] ?? ''}`,
-    XDG_RUNTIME_DIR: runtime,
-    LANG: 'C.UTF-8',
-    NODE_EXTRA_CA_CERTS: caFile,
-  }
-  return { home, env, socket: join(runtime, 'xoauthd/socket') }
-}
-
 const needsRoot = { skip: process.getuid?.() !== 0 && 'needs root, for ports below 1024' }
 const needsAll = [
   needs(...dovecotProgram),
@@ -135,9 +55,12 @@ void t.test('what README says, and nothing else', both(needsAll, needsRoot), asy
   const { home, env, socket } = await openHome(t, caFile)
   const terminal = await openTerminal(env, via)
   t.teardown(async () => {
-    const { pid } = JSON.parse(await send(socket, 'STATUS')) as { pid: number }
-    process.kill(pid)
-    await terminal.close()
+    try {
+      const { pid } = JSON.parse(await send(socket, 'STATUS')) as { pid: number }
+      process.kill(pid)
+    } finally {
+      await terminal.close()
+    }
   })
   const commands = readmeCommands()
   const left = new Set(commands)

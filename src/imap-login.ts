@@ -183,7 +183,7 @@ async function authenticate(
     if (!(error instanceof LoginRefused)) throw error
     const reason = reasonIn(challenge)
     throw new LoginRefused(
-      `${error.message.replace(/\.$/, '')}${reason === '' ? '' : ` (${reason})`}, to the token of ${token.user}`,
+      `${error.message}${reason === '' ? '' : ` (${reason})`}, to the token of ${token.user}`,
       { hint: 'check that the account may use this server, and that IMAP is on for it' },
     )
   }

@@ -8,10 +8,10 @@
 export interface Outcome {
   readonly ok: boolean
   readonly title: string
-  /** What happened, a paragraph each. */
-  readonly text: readonly string[]
-  /** What to do next, a paragraph each. */
-  readonly next: readonly string[]
+  /** What happened; each line is a paragraph. */
+  readonly text: string
+  /** What to do next; each line is a paragraph. */
+  readonly next: string
 }
 
 /** @returns a complete HTML document */
@@ -52,8 +52,11 @@ ${paragraphs(next)}
 `
 }
 
-function paragraphs(texts: readonly string[]): string {
-  return texts.map((text) => `<p>${escapeHtml(text)}</p>`).join('\n')
+function paragraphs(lines: string): string {
+  return lines
+    .split('\n')
+    .map((text) => `<p>${escapeHtml(text)}</p>`)
+    .join('\n')
 }
 
 function escapeHtml(text: string): string {

@@ -2,15 +2,17 @@
  * Reaching the person who signs in: a listener on loopback, the browser, and the pasted address, all at
  * the same time (RFC 8252).
  *
- * Promises that only an answer with our own `state` counts, and only once, and that the page in the
- * browser appears after the exchange and says how it ended.
+ * Promises that only an answer with our own `state` counts, and only once; that everything else
+ * (another path, a favicon, another method, a foreign Host) is refused and waited past; and that the
+ * page in the browser appears after the exchange and says how it ended. Listens on loopback alone.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import type { ServerResponse } from 'node:http'
-import { asFailure, Unavailable } from './errors.ts'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { asFailure, Misconfigured, Unavailable } from './errors.ts'
 import type { BrowserTrip, DeviceCode, SignedIn, SignInUi } from './providers/provider.ts'
-import { openDoors, sendPage } from './signin-door.ts'
-import type { Outcome } from './signin-page.ts'
+import { isLoopback, parseHostPort } from './schema.ts'
+import { signInPage, type Outcome } from './signin-page.ts'
 
 /** How the person is reached. */
 export interface Person {
@@ -24,16 +26,23 @@ export interface Person {
   readonly forwardPort: ((port: number) => string) | undefined
 }
 
-/** Who is to sign in, and for what. */
-export interface Subject {
-  readonly user: string
-  readonly services: readonly string[]
+/** Where the answer comes in. */
+interface Door {
+  readonly server: Server
+  readonly redirectUri: string
+  readonly port: number
 }
 
 /** An answer, and how to tell its bearer what came of it. */
 interface Arrival {
   readonly parameters: URLSearchParams
   tell(outcome: Outcome): void
+}
+
+/** Who is to sign in, and for what. */
+export interface Subject {
+  readonly user: string
+  readonly services: readonly string[]
 }
 
 export function createSignInUi(person: Person, subject: Subject): SignInUi {
@@ -73,8 +82,10 @@ async function redeem(
     arrival.tell({
       ok: true,
       title: 'Signed in',
-      text: [`xoauthd is signed in as ${user} for ${listed(services)}.`, ...result.warnings],
-      next: ['You can close this page. The terminal says what is next.'],
+      text: [`xoauthd is signed in as ${user} for ${listed(services)}.`, ...result.warnings].join(
+        '\n',
+      ),
+      next: 'You can close this page. The terminal says what is next.',
     })
     return result
   } catch (error) {
@@ -82,11 +93,8 @@ async function redeem(
     arrival.tell({
       ok: false,
       title: 'Not signed in',
-      text: [sentence(failure.message)],
-      next: [
-        sentence(failure.hint ?? 'the terminal says more'),
-        `To try again, run: xoauthd login ${user}`,
-      ],
+      text: sentence(failure.message),
+      next: `${sentence(failure.hint ?? 'the terminal says more')}\nTo try again, run: xoauthd login ${user}`,
     })
     throw error
   }
@@ -164,8 +172,8 @@ function createArrivals(state: string) {
         sendPage(response, 400, {
           ok: false,
           title: 'Not this one',
-          text: [problem],
-          next: ['Go back to the terminal: the sign-in there is not over yet.'],
+          text: problem,
+          next: 'Go back to the terminal: the sign-in there is not over yet.',
         })
     },
   }
@@ -209,4 +217,97 @@ async function readPasted(
         : 'That is not the address that the browser ended at: it has code= and state= in it.',
     )
   }
+}
+
+/** `localhost` may mean either family, and the browser chooses; a plain address means itself. */
+async function openDoors(
+  trip: BrowserTrip,
+  take: (parameters: URLSearchParams, response: ServerResponse) => void,
+): Promise<Door[]> {
+  const redirect = new URL(trip.redirectUri)
+  const listen = trip.listen === undefined ? undefined : parseHostPort(trip.listen)
+  if (!listen && !(redirect.protocol === 'http:' && isLoopback(redirect.hostname))) return []
+  const host = listen?.host ?? redirect.hostname.replace(/^\[|\]$/g, '')
+  const wanted = listen?.port ?? portIn(trip.redirectUri) ?? 0
+  const hosts = host === 'localhost' ? ['127.0.0.1', '::1'] : [host]
+  const doors: Door[] = []
+  for (const address of hosts) {
+    const server = createServer((request, response) => {
+      const url = answerUrl(request, redirect)
+      if (url) take(url.searchParams, response)
+      else sendPage(response, 404, nothingHere)
+    })
+    // Browsers open connections ahead of need, which must not keep a finished login from ending.
+    server.on('connection', (socket) => socket.unref())
+    const port = await startServer(server, address, doors[0]?.port ?? wanted, doors.length > 0)
+    if (port === undefined) continue
+    const redirectUri = listen ? trip.redirectUri : withPort(trip.redirectUri, port)
+    doors.push({ server, redirectUri, port })
+  }
+  return doors
+}
+
+const nothingHere: Outcome = {
+  ok: false,
+  title: 'Nothing here',
+  text: 'This is where xoauthd waits for the end of a sign-in.',
+  next: 'Start from the address in the terminal.',
+}
+
+/** Only a GET of the redirect's own path, for a name of this machine (DNS rebinding has others). */
+function answerUrl(request: IncomingMessage, redirect: URL): URL | undefined {
+  const base = `http://${request.headers.host ?? ''}`
+  if (request.method !== 'GET' || !URL.canParse(request.url ?? '', base)) return undefined
+  const url = new URL(request.url ?? '', base)
+  const ours = isLoopback(url.hostname) || url.hostname === redirect.hostname
+  return ours && url.pathname === redirect.pathname ? url : undefined
+}
+
+/** A registration may have a path or none, and means it: only the port is ours to add. */
+function withPort(spelled: string, port: number): string {
+  if (portIn(spelled) !== undefined) return spelled
+  return spelled.replace(/^http:\/\/(?:\[[^\]]+\]|[^/:?]+)/, `$&:${port}`)
+}
+
+/** The port as it is spelled: URL leaves out the usual one, which means any here. */
+function portIn(spelled: string): number | undefined {
+  const port = /^http:\/\/(?:\[[^\]]+\]|[^/:?]+):(\d+)/.exec(spelled)?.[1]
+  return port === undefined ? undefined : Number(port)
+}
+
+async function startServer(
+  server: Server,
+  host: string,
+  port: number,
+  optional: boolean,
+): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      // A machine without IPv6 has no ::1 to listen on.
+      if (optional) resolve(undefined)
+      else
+        reject(
+          new Misconfigured(
+            `cannot listen on ${host}:${port} for the answer (${error.code ?? ''})`,
+            {
+              cause: error,
+              hint: 'another program has the port; stop it, or set redirect_uri or listen',
+            },
+          ),
+        )
+    })
+    server.listen({ host, port }, () => resolve((server.address() as AddressInfo).port))
+  })
+}
+
+function sendPage(response: ServerResponse, status: number, outcome: Outcome): void {
+  response.writeHead(status, {
+    'content-type': 'text/html; charset=utf-8',
+    'cache-control': 'no-store',
+    'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'",
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+    connection: 'close',
+  })
+  response.end(signInPage(outcome))
 }

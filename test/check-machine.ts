@@ -5,6 +5,7 @@
 import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { finding, findingsText } from '../src/findings.ts'
 import { startAuthorizationServer } from './fixtures/authorization-server.ts'
 import type { Row } from './fixtures/check-office.ts'
 import {
@@ -229,4 +230,16 @@ void t.test('swap', needsRoot, async (t) => {
   t.match(await inside(some), [warning])
   t.match(await inside(some, 'max'), [warning])
   t.match(await inside(some, '0'), [{ verdict: 'ok', saw: 'off for the daemon' }])
+})
+
+void t.test('at the end, how many are bad', (t) => {
+  const rows = [
+    finding('ok', 'store', 'is there'),
+    finding('warning', 'clock', 'is 2 min ahead', { hint: 'set it' }),
+    finding('problem', 'imap', 'no', { account: me }),
+  ]
+  const text = (...each: typeof rows) => findingsText(each, { columns: 80, coloured: false })
+  t.match(text(...rows), /\n\n1 problem, 1 warning\n$/)
+  t.equal(text(), 'no problems, no warnings\n')
+  t.end()
 })

@@ -23,7 +23,7 @@ void t.test('for a person', needs('systemd-analyze', 'systemd'), async (t) => {
   t.same(readdirSync(folder).sort(), ['xoauthd.service', 'xoauthd.socket'])
   const unit = join(folder, 'xoauthd.service')
   const text = readFileSync(unit, 'utf8')
-  t.match(text, /^ExecStart=\/\S*node \/\S+cli\.js serve$/m)
+  t.match(text, /^ExecStart=\/\S*node \/\S+\.js serve$/m)
   const { stdout, stderr } = await promisify(execFile)(
     'systemd-analyze',
     ['verify', '--user', ...readdirSync(folder).map((name) => join(folder, name))],

@@ -113,7 +113,7 @@ async function signInFindings(account: Account, means: Means): Promise<Finding[]
       }),
     ]
   if (!provider.usesGrant) return []
-  if (status) return toldSignIn(status)
+  if (status) return toldSignIn(account, status)
   return [await limited('sign-in', user, () => means.stored(account))]
 }
 

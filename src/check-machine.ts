@@ -12,6 +12,7 @@ import { octal } from './octal.ts'
 import type { SocketConfig } from './socket-config.ts'
 import type { DaemonStatus } from './status.ts'
 import { unsavedTrouble } from './status-table.ts'
+import { encryptionOf } from './store-encryption.ts'
 
 /** What is known before anything is looked at. */
 export interface Machine {
@@ -52,11 +53,19 @@ async function storeFinding(path: string, daemon: DaemonStatus | undefined): Pro
     return finding('problem', 'store', `${path} is open to others`, {
       hint: `chmod 0700 ${path}`,
     })
-  const owner = userName(there.uid)
-  if (daemon?.store.encrypted === true)
-    return finding('ok', 'store', `${path}, of ${owner}, encrypted`)
-  return finding('ok', 'store', `${path}, of ${owner}, not encrypted`, {
-    hint: 'whoever can read the disk can use it; xoauthd store encrypt changes that',
+  const its = `${path}, of ${userName(there.uid)}`
+  const known = daemon
+    ? { encrypted: daemon.store.encrypted, plainFiles: daemon.store.plain_files }
+    : await encryptionOf(path).catch(() => undefined)
+  if (!known)
+    return finding('ok', 'store', `${its}; whether it is encrypted, its owner and the daemon know`)
+  if (!known.encrypted)
+    return finding('ok', 'store', `${its}, not encrypted`, {
+      hint: 'whoever can read the disk can use it; xoauthd store encrypt changes that',
+    })
+  if (known.plainFiles === 0) return finding('ok', 'store', `${its}, encrypted`)
+  return finding('warning', 'store', `${its}, encrypted but for ${known.plainFiles} file(s)`, {
+    hint: 'run: xoauthd store encrypt',
   })
 }
 

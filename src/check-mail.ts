@@ -4,7 +4,7 @@
  */
 import type { TokenReply } from './client.ts'
 import type { HostPort } from './endpoint.ts'
-import { LoginRefused } from './errors.ts'
+import { LoginRefused, Unavailable } from './errors.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import { signInToImap, type AskToken } from './imap-login.ts'
 import { explainMailAnswer } from './mail-answers.ts'
@@ -25,6 +25,8 @@ export async function checkImap(visit: Visit, signal: AbortSignal): Promise<Find
     const connection = await signInToImap(at, held.ask, signal)
     try {
       await connection.command('EXAMINE INBOX')
+    } catch (error) {
+      return explained('imap', error, visit, held.login(), closedHint)
     } finally {
       connection.close()
     }
@@ -33,6 +35,9 @@ export async function checkImap(visit: Visit, signal: AbortSignal): Promise<Find
     return explained('imap', error, visit, held.login())
   }
 }
+
+const closedHint =
+  'the login was good, and INBOX does not open: may the one who signed in read this mailbox?'
 
 /** Signs in and leaves. */
 export async function checkSmtp(visit: Visit, signal: AbortSignal): Promise<Finding> {
@@ -65,20 +70,27 @@ function heldTo({ ask, mailbox }: Visit) {
   }
 }
 
+/**
+ * @param login the name in the credential
+ * @param hint what to do where the server's words are not known
+ */
 function explained(
   check: string,
   error: unknown,
   { account, mailbox, at }: Visit,
   login: string,
+  hint = unreachableHint(at),
 ): Finding {
   const row = failedFinding(check, error, account)
-  const known =
-    error instanceof LoginRefused ? explainMailAnswer(row.saw, { account, login }) : undefined
+  // Exchange puts some of its refusals for good into words for later ("430 4.2.0 STOREDRV").
+  const isAnswer =
+    error instanceof LoginRefused || (error instanceof Unavailable && error.trouble === 'provider')
+  const known = isAnswer ? explainMailAnswer(row.saw, { account, login }) : undefined
   if (!known)
     return {
       ...row,
       saw: `${mailbox} at ${nameOf(at)}: ${row.saw}`,
-      hint: row.hint === '' ? unreachableHint(at) : row.hint,
+      hint: row.hint === '' ? hint : row.hint,
     }
   return {
     ...row,

@@ -11,14 +11,48 @@ import { ownerOf } from './store-disk.ts'
 
 const check = 'sign-in'
 
-/** How it is, and a second row when it will end soon. */
-export function toldSignIn(status: AccountStatus): Finding[] {
-  const { user: account, ends_warning } = status
-  if (ends_warning === '') return [stateFinding(status)]
+/** How it is, a second row when it will end soon, and what it covers. */
+export function toldSignIn(account: Account, status: AccountStatus): Finding[] {
+  const { user, ends_warning } = status
+  const soon = `will end soon: ${ends_warning}`
   return [
     stateFinding(status),
-    finding('warning', check, `will end soon: ${ends_warning}`, { account }),
+    ...(ends_warning === '' ? [] : [finding('warning', check, soon, { account: user })]),
+    // A daemon of an earlier version does not tell.
+    ...scopesFinding(account, (status as Partial<AccountStatus>).scopes ?? {}),
   ]
+}
+
+/** What the services need and what was granted: no row before there is a token to tell it. */
+function scopesFinding(
+  { user, provider, services }: Account,
+  granted: AccountStatus['scopes'],
+): Finding[] {
+  const known = services.flatMap((service) => {
+    const scopes = granted[service]
+    return scopes && provider.missingScopes
+      ? [{ service, missing: provider.missingScopes(service, scopes) }]
+      : []
+  })
+  const lacking = known.filter(({ missing }) => missing.length > 0)
+  if (lacking.length > 0) {
+    const words = lacking.map(({ service, missing }) => `${service} needs ${missing.join(' ')}`)
+    return [
+      finding('problem', 'scopes', `${words.join('; ')}: not granted at the sign-in`, {
+        account: user,
+        hint: `allow it in the registration, run: xoauthd login ${user}, and agree to all that is asked for`,
+        code: 'sign-in-needed',
+      }),
+    ]
+  }
+  const silent = services.filter((service) => granted[service] === null)
+  if (silent.length > 0)
+    return [
+      finding('skipped', 'scopes', 'the server does not say what it granted', { account: user }),
+    ]
+  if (known.length === 0) return []
+  const names = known.map(({ service }) => service).join(', ')
+  return [finding('ok', 'scopes', `what ${names} need was granted`, { account: user })]
 }
 
 function stateFinding({ user, state, message, hint, signed_in_at }: AccountStatus): Finding {

@@ -49,6 +49,8 @@ export interface TokenOptions {
 
 /** Beyond the longest wait that the protocol has, so that only a hanging daemon meets it. */
 const deadlineMs = 70_000
+const hangingHint =
+  'restart it: systemctl --user restart xoauthd (for a whole machine without --user)'
 
 /**
  * Asks the daemon for a token.
@@ -141,14 +143,19 @@ export function socketPaths(env: NodeJS.ProcessEnv): string[] {
  * Sends one line and reads the whole reply.
  *
  * @param paths the sockets to try, one after another, until one is there
+ * @param waitMs how long a daemon that is there may be silent
  * @rejects XoauthdError when none is
  */
-export async function ask(paths: readonly string[], line: string): Promise<string> {
+export async function ask(
+  paths: readonly string[],
+  line: string,
+  waitMs = deadlineMs,
+): Promise<string> {
   const tried = [...new Set(paths)]
   let forbidden: string | undefined
   for (const path of tried) {
     try {
-      return await exchange(path, line)
+      return await exchange(path, line, waitMs)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EACCES' || code === 'EPERM') forbidden = path
@@ -179,15 +186,14 @@ function brokenOff(path: string, error: unknown): XoauthdError {
   )
 }
 
-function exchange(path: string, line: string): Promise<string> {
+function exchange(path: string, line: string, waitMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     let reply = ''
     const socket = createConnection(path, () => socket.end(`${line}\n`))
     socket.setEncoding('utf8')
-    socket.setTimeout(deadlineMs, () => {
-      socket.destroy(
-        new XoauthdError('unavailable', `the daemon on ${path} does not answer`, 'restart it'),
-      )
+    socket.setTimeout(waitMs, () => {
+      const silence = `the daemon on ${path} does not answer within ${waitMs / 1000} s`
+      socket.destroy(new XoauthdError('unavailable', silence, hangingHint))
     })
     socket.on('data', (text: string) => (reply += text))
     socket.on('error', reject)

@@ -1,6 +1,7 @@
 /** What `check` found: one row a check, for people and as JSON. The form of the JSON is documented. */
 import { XoauthdError } from './client.ts'
 import { Failure, exitCodes, type FailureCode } from './errors.ts'
+import { wrapped } from './wrap.ts'
 
 export type ProblemCode = FailureCode | 'no-daemon'
 
@@ -58,7 +59,8 @@ const colours: Readonly<Record<Verdict, string>> = {
 }
 
 /**
- * A row a check, in the order they were made, under the account that they are about.
+ * A row a check, in the order they were made, under the account that they are about, and how many of them
+ * are bad.
  *
  * @param columns how wide the terminal is
  * @param coloured only where somebody looks
@@ -83,16 +85,14 @@ export function findingsText(
       ),
     )
   }
-  return `${lines.join('\n').trim()}\n`
+  return `${lines.join('\n').trim()}\n\n${summary(findings)}\n`.trimStart()
 }
 
-/** Lines of at most so many characters; a longer word has one of its own. */
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = []
-  for (const word of text.split(' ').filter(Boolean)) {
-    const last = lines.at(-1)
-    if (last === undefined || last.length + 1 + word.length > Math.max(width, 30)) lines.push(word)
-    else lines[lines.length - 1] = `${last} ${word}`
+/** Where there are many accounts, the problems have left the screen by now. */
+function summary(findings: readonly Finding[]): string {
+  const counted = (verdict: Verdict) => {
+    const count = findings.filter((each) => each.verdict === verdict).length
+    return `${count === 0 ? 'no' : count} ${verdict}${count === 1 ? '' : 's'}`
   }
-  return lines
+  return `${counted('problem')}, ${counted('warning')}`
 }

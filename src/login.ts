@@ -38,16 +38,17 @@ export type SignInWay = 'browser' | 'device'
 /**
  * Signs a person in, and fetches a token at once, so that what would fail tomorrow fails now.
  *
- * @returns the account and what its person should know
+ * @param reach how the person of the account is reached
+ * @returns the account, what its person should know, and whether a daemon was there to be told
  * @rejects Failure
  */
 export async function signIn(
   name: string,
   way: SignInWay,
-  ui: SignInUi,
+  reach: (account: Account) => SignInUi,
   context: SignInContext,
   signal: AbortSignal,
-): Promise<{ account: Account; warnings: readonly string[] }> {
+): Promise<{ account: Account; warnings: readonly string[]; told: boolean }> {
   const account = accountOf(name, context)
   const { provider } = account
   if (!provider.signIn)
@@ -62,6 +63,7 @@ export async function signIn(
   const store = await openOwnStore(context.config.storePath, `login ${name}`)
   try {
     const before = await grantIn(store, account)
+    const ui = reach(account)
     const finishing: SignInUi = {
       browse: (trip, tripSignal) =>
         ui.browse(
@@ -92,8 +94,7 @@ export async function signIn(
       way === 'device' && provider.signInByDevice
         ? await provider.signInByDevice(finishing, signal, before)
         : await provider.signIn(finishing, signal, before)
-    await tellDaemon(account, context)
-    return { account, warnings }
+    return { account, warnings, told: await tellDaemon(account, context) }
   } finally {
     await store.close()
   }
@@ -233,7 +234,14 @@ export async function openOwnStore(path: string, command: string, key?: StoreKey
   return openStore(path, key)
 }
 
-/** Without a daemon there is nobody to tell; a running one would find out by itself, only later. */
-export async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<void> {
-  await ask(sockets, `REFRESH ${account.user}`).catch(() => undefined)
+/**
+ * Without a daemon there is nobody to tell; a running one would find out by itself, only later.
+ *
+ * @returns whether there is one
+ */
+export async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<boolean> {
+  return ask(sockets, `REFRESH ${account.user}`).then(
+    () => true,
+    () => false,
+  )
 }

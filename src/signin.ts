@@ -31,7 +31,13 @@ interface Arrival {
   tell(outcome: Outcome): void
 }
 
-export function createSignInUi(person: Person): SignInUi {
+/** Who is to sign in, and for what. */
+export interface Subject {
+  readonly user: string
+  readonly services: readonly string[]
+}
+
+export function createSignInUi(person: Person, subject: Subject): SignInUi {
   return {
     device: (trip, signal) => trip.redeem((code) => explainCode(person, code), signal),
 
@@ -48,7 +54,7 @@ export function createSignInUi(person: Person): SignInUi {
         // Where nothing can come in by itself, the end of what is typed is the end of waiting.
         const over = doors.length > 0 ? undefined : pasted
         const arrival = await firstOf(arrivals.first, over, signal)
-        return await redeem(trip, arrival, redirectUri, signal)
+        return await redeem(trip, arrival, redirectUri, subject, signal)
       } finally {
         for (const { server } of doors) server.close()
       }
@@ -60,6 +66,7 @@ async function redeem(
   trip: BrowserTrip,
   arrival: Arrival,
   redirectUri: string,
+  { user, services }: Subject,
   signal: AbortSignal,
 ): Promise<SignedIn> {
   try {
@@ -67,8 +74,10 @@ async function redeem(
     arrival.tell({
       ok: true,
       title: 'Signed in',
-      text: 'xoauthd has what it needs to keep this account signed in.',
-      next: 'You can close this page.',
+      text: [`xoauthd is signed in as ${user} for ${listed(services)}.`, ...result.warnings].join(
+        '\n',
+      ),
+      next: 'You can close this page. The terminal says what is next.',
     })
     return result
   } catch (error) {
@@ -76,11 +85,24 @@ async function redeem(
     arrival.tell({
       ok: false,
       title: 'Not signed in',
-      text: failure.message,
-      next: failure.hint ?? 'The terminal where you started says more.',
+      text: sentence(failure.message),
+      next: `${sentence(failure.hint ?? 'the terminal says more')}\nTo try again, run: xoauthd login ${user}`,
     })
     throw error
   }
+}
+
+/** Messages are made to stand after `xoauthd: `. An address or a host keeps its first letter. */
+function sentence(message: string): string {
+  const first = /^[a-z]+(?=[ ,])/.test(message)
+    ? message.charAt(0).toUpperCase()
+    : message.charAt(0)
+  return `${first}${message.slice(1)}${/[.!?]$/.test(message) ? '' : '.'}`
+}
+
+/** `smtp, imap and pop` */
+function listed(words: readonly string[]): string {
+  return words.join(', ').replace(/, (?=[^,]*$)/, ' and ')
 }
 
 function explain(person: Person, url: string, redirectUri: string, port: number | undefined): void {
@@ -88,8 +110,6 @@ function explain(person: Person, url: string, redirectUri: string, port: number 
   person.say('')
   person.say(url)
   person.say('')
-  // Providers show this mistake to the person alone: no answer of it ever comes back.
-  person.say(`If the page complains of the redirect URI, this is what was sent: ${redirectUri}`)
   if (port === undefined)
     person.say('This registration sends the answer where xoauthd cannot listen:')
   else if (person.forwardPort) {
@@ -102,6 +122,9 @@ function explain(person: Person, url: string, redirectUri: string, port: number 
         ? 'paste the address that the browser ends at here.'
         : 'If the browser ends at a page that does not load, paste its address here.',
     )
+  // Providers show this mistake to the person alone: no answer of it ever comes back.
+  person.say(`If the page complains of the redirect URI, this is what was sent: ${redirectUri}`)
+  person.say('Waiting for the sign-in to end. Ctrl-C gives up.')
 }
 
 function explainCode(person: Person, code: DeviceCode): void {
@@ -142,7 +165,7 @@ function createArrivals(state: string) {
           ok: false,
           title: 'Not this one',
           text: problem,
-          next: 'The sign-in in the terminal is still waiting.',
+          next: 'Go back to the terminal: the sign-in there is not over yet.',
         })
     },
   }

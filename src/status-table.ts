@@ -1,7 +1,7 @@
 /**
  * `xoauthd status` for people: a table of accounts, the worst first, and what to do about each.
  *
- * Promises that the table fits the columns that there are wherever it can, with every address whole: it is
+ * Promises that all of it fits the columns that there are wherever it can, with every address whole: it is
  * what one copies.
  */
 import { shortDuration } from './duration.ts'
@@ -12,6 +12,7 @@ import {
   type DaemonStatus,
   type StoreStatus,
 } from './status.ts'
+import { wrapped } from './wrap.ts'
 
 export interface Page {
   /** Of the terminal; unset where a line may be of any length. */
@@ -57,7 +58,10 @@ export function statusTable(status: DaemonStatus, nowS: number, page: Page = {})
     ...unsavedNote(status.store),
     ...storeNote(status.store),
   ]
-  const lines = [...linesOf(accounts, nowS, layout, paints), ...notes.map(noteLine(colours))]
+  const lines = [
+    ...linesOf(accounts, nowS, layout, paints),
+    ...notes.flatMap((note) => noteLines(note, columns, colours)),
+  ]
   return `${lines.join('\n')}\n`
 }
 
@@ -101,10 +105,15 @@ interface Note {
   readonly paint: Paint
 }
 
-const noteLine =
-  (colours: boolean) =>
-  ({ text, paint }: Note): string =>
-    colours && text !== '' ? paint(text) : text
+/** What follows the first line of a note stands below it, further in. */
+function noteLines({ text, paint }: Note, columns: number, colours: boolean): string[] {
+  const indent = /^ */.exec(text)?.[0] ?? ''
+  const lines = wrapped(text, columns - indent.length - 4)
+  if (lines.length === 0) return ['']
+  return lines
+    .map((line, at) => `${indent}${at === 0 ? '' : '    '}${line}`)
+    .map((line) => (colours ? paint(line) : line))
+}
 
 /** @returns what is wrong, and what to do, where new sign-ins are in the daemon's memory alone */
 export function unsavedTrouble({
@@ -172,7 +181,11 @@ function notesOf(account: AccountStatus): Note[] {
   return [
     ...(message === ''
       ? []
-      : note(paintOf(state), `${user}: ${message}`, hint === '' ? undefined : `hint: ${hint}`)),
+      : note(
+          paintOf(state),
+          message.includes(user) ? message : `${user}: ${message}`,
+          hint === '' ? undefined : `hint: ${hint}`,
+        )),
     ...(ends_warning === '' ? [] : note(yellow, `${user}: will end soon: ${ends_warning}`)),
     ...(agents === '' ? [] : note(yellow, `${user}: ${tooLong}`)),
   ]

@@ -35,6 +35,11 @@ export interface AccountStatus {
   readonly ends_because: string
   /** What to do about it, from when on it is time to; else empty. */
   readonly ends_warning: string
+  /**
+   * By service, the scopes of its token as the server said them; null where it did not. A service without a
+   * token is not in it, nor is any of an account that nobody signs in to.
+   */
+  readonly scopes: Readonly<Record<string, readonly string[] | null>>
   /** How many tokens are held: more than one for services with scopes of their own, or a wildcard. */
   readonly tokens: number
   /** The longest XOAUTH2 string of these, in bytes before base64; null when there is none. */
@@ -163,12 +168,24 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
     signed_in_at: kept.grant.signedInAtMs === undefined ? null : seconds(kept.grant.signedInAtMs),
     next_refresh_at: nextRefreshAt(worst),
     ...endOf(kept, nowMs),
+    scopes: scopesOf(kept, nowMs),
     tokens,
     xoauth2_bytes: tokens > 0 ? longest.bytes : null,
     too_long_for: tooShortAgents(longest),
     message: failure?.message ?? '',
     hint: failure?.hint ?? '',
   }
+}
+
+function scopesOf({ account, slots }: Kept, nowMs: number): AccountStatus['scopes'] {
+  const { user: mailbox, provider, services } = account
+  if (!provider.usesGrant) return {}
+  const granted: Record<string, readonly string[] | null> = {}
+  for (const service of services) {
+    const token = slots.get(provider.tokenKey({ service, mailbox }))?.state.token
+    if (token && remainingMs(token, nowMs) > 0) granted[service] = token.scopes ?? null
+  }
+  return granted
 }
 
 function endOf(

@@ -70,10 +70,14 @@ export function parseRecord(text: string, path: string): StoredRecord {
 function readTokens(value: unknown): Record<string, Token> {
   const tokens: Record<string, Token> = {}
   for (const [key, entry] of Object.entries(asObject(value) ?? {})) {
-    const { value: text, obtainedAtMs, expiresAtMs } = asObject(entry) ?? {}
+    const { value: text, obtainedAtMs, expiresAtMs, scopes: said } = asObject(entry) ?? {}
     if (typeof text !== 'string' || text === '') continue
     if (typeof obtainedAtMs !== 'number' || typeof expiresAtMs !== 'number') continue
-    tokens[key] = { value: text, obtainedAtMs, expiresAtMs, expiryKnown: true }
+    const scopes = Array.isArray(said)
+      ? said.filter((scope) => typeof scope === 'string')
+      : undefined
+    const times = { obtainedAtMs, expiresAtMs, expiryKnown: true }
+    tokens[key] = { value: text, ...times, ...(scopes ? { scopes } : {}) }
   }
   return tokens
 }

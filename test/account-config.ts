@@ -191,7 +191,7 @@ void t.test('clients', async (t) => {
   ])
   await says(t, user.replace('"corp"', '5') + google.replace('me@', 'you@').concat('client = ""'), [
     '1: account[1].client_id is missing; write client_id = …, an OAuth client of the type "Desktop app", …apps.googleusercontent.com',
-    '1: account[1].client_secret is missing; write client_secret = …, the secret of that client, which Google wants although it is none',
+    '1: account[1].client_secret is missing; write client_secret = …, the secret of that client, as the console shows it',
     '4: account[1].client must be a string in quotes, not 5',
     '10: account[2].client is empty',
   ])

@@ -58,7 +58,7 @@ void t.test('asked for at a terminal', async (t) => {
   t.match(stderr, /client_id: an OAuth client of the type "Desktop app"/)
   t.match(
     stderr,
-    /Added me@gmail\.com to \S+config\.toml\.\n[^]*Next: xoauthd login me@gmail\.com\n$/,
+    /Added me@gmail\.com to \S+config\.toml\.\n[^]*Next: xoauthd login me@gmail\.com, then xoauthd serve \(or xoauthd install-service\)\n$/,
   )
   t.equal(
     text(),
@@ -89,7 +89,7 @@ client_secret = "s"   # kept`
   t.match(await add(['me@issuer.example', ...flags]), {
     code: 0,
     stdout: '',
-    stderr: /Next: xoauthd login me@issuer\.example\n$/,
+    stderr: /Next: xoauthd login me@issuer\.example, then xoauthd serve /,
   })
   const after = `${before}\n
 [[account]]
@@ -119,6 +119,14 @@ void t.test('what is wrong changes nothing', async (t) => {
   const { add, text } = homeOf(t, before)
   const cases: [string[], object][] = [
     [['nobody'], { code: 64, stderr: /nobody is no mail address\nhint: / }],
+    [
+      ['x@y.invalid'],
+      {
+        code: 64,
+        stderr:
+          /^What serves x@y\.invalid cannot be told .*:\n {2}google, .*\n {2}.*auth-server\nProvider: \nxoauthd: no answer to: Provider\nhint: .*--provider NAME\n$/,
+      },
+    ],
     [['x@y.example', '--provider', 'gogle'], { code: 64, stderr: /gogle is no provider/ }],
     [
       ['x@gmail.com'],

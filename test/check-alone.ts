@@ -108,7 +108,8 @@ client_id = "x"
     ...{ user: me, id: me, provider: 'oauth2', services: [], mailboxes: [], state: 'fresh' },
     ...{ expires_at: null, refreshed_at: null, signed_in_at: 1_700_000_000, tokens: 0 },
     ...{ next_refresh_at: null, ends_at: null, ends_because: '', ends_warning: '' },
-    ...{ xoauth2_bytes: null, too_long_for: [], message: 'what happened', hint: 'what to do' },
+    ...{ scopes: {}, xoauth2_bytes: null, too_long_for: [] },
+    ...{ message: 'what happened', hint: 'what to do' },
   }
   const signIn = async (more: Partial<AccountStatus>) => {
     const accounts = [{ ...known, ...more }]

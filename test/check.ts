@@ -29,9 +29,16 @@ void t.test('with a daemon', needs(...dovecotProgram), async (t) => {
     )
     t.same(
       about(me),
-      ['registration', 'sign-in', 'token smtp', 'token imap', 'length', 'imap', 'smtp'].map(
-        (each) => `${each} ok`,
-      ),
+      [
+        'registration',
+        'sign-in',
+        'scopes',
+        'token smtp',
+        'token imap',
+        'length',
+        'imap',
+        'smtp',
+      ].map((each) => `${each} ok`),
     )
     t.same(of(rows, 'imap'), [
       {

@@ -139,7 +139,7 @@ void t.test('whoever signs in', async (t) => {
       const { login, consent } = await startLogin(home, user, underRealNames)
       t.match(await visit(await consent()), { status: 200, page: /Signed in/ })
       t.equal(await login.ended, 0)
-      t.match(login.stderr(), /\nSigned in as \S+ for smtp, imap\.\n$/)
+      t.match(login.stderr(), /\nSigned in as \S+ for smtp, imap\.\nNext: /)
     })
 
   await t.test('with a code, and a key for a secret', async (t) => {
@@ -151,7 +151,7 @@ void t.test('whoever signs in', async (t) => {
     await login.said(/https:\/\/issuer\.example\/device\?user_code=WDJB-MJHT\n/)
     await login.said(/type in this code: WDJB-MJHT\nIt is good for 30 minutes\./)
     t.equal(await login.ended, 0, login.stderr())
-    t.match(login.stderr(), /\nSigned in as keyed@issuer\.example for smtp\.\n$/)
+    t.match(login.stderr(), /\nSigned in as keyed@issuer\.example for smtp\.\nNext: /)
     t.match(stored(user), /"grant":"refresh\./)
   })
 

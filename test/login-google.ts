@@ -47,7 +47,7 @@ void t.test('a person at Google', async (t) => {
   t.equal(url.host, 'accounts.google.com')
   t.match(await visit(await consent()), { status: 200, page: /Signed in/ })
   t.equal(await login.ended, 0)
-  t.match(login.stderr(), /\nSigned in as me@gmail\.com for smtp, imap\.\n$/)
+  t.match(login.stderr(), /\nSigned in as me@gmail\.com for smtp, imap\.\nNext: /)
 
   const daemon = await startDaemonProcess(home, underRealNames)
   t.teardown(() => daemon.stop())

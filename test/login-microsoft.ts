@@ -91,7 +91,10 @@ void t.test('a browser, and a token for each resource from one sign-in', async (
     t.ok(asked.includes(scope), scope)
   t.match(await visit(await consent()), { status: 200, page: /Signed in/ })
   t.equal(await login.ended, 0)
-  t.match(login.stderr(), /\nSigned in as me@uni\.example for smtp, imap, pop, graph, ews\.\n$/)
+  t.match(
+    login.stderr(),
+    /\nSigned in as me@uni\.example for smtp, imap, pop, graph, ews\.\nNext: /,
+  )
 
   const daemon = await startDaemonProcess(home, underRealNames)
   t.teardown(() => daemon.stop())
@@ -126,7 +129,7 @@ void t.test('an address that is pasted', async (t) => {
   t.equal(landed.href.split('?')[0], nativeClient)
   login.child.stdin?.write(`${landed.href}\n`)
   t.equal(await login.ended, 0)
-  t.match(login.stderr(), /\nSigned in as me@uni\.example for smtp, imap\.\n$/)
+  t.match(login.stderr(), /\nSigned in as me@uni\.example for smtp, imap\.\nNext: /)
 })
 
 void t.test('a client with a secret', async (t) => {
@@ -149,7 +152,7 @@ void t.test('a device code', async (t) => {
   await login.said(/^https:\/\/login\.microsoftonline\.com\/device\n/m)
   await login.said(/^and type in this code: ABCD1234\n/m)
   t.equal(await login.ended, 0, login.stderr())
-  t.match(login.stderr(), /\nSigned in as me@uni\.example for smtp, imap\.\n$/)
+  t.match(login.stderr(), /\nSigned in as me@uni\.example for smtp, imap\.\nNext: /)
 
   for (const [device, says] of [
     ['declined', /authorization_declined/],
@@ -212,7 +215,7 @@ void t.test('who signed in', async (t) => {
   microsoft.behaviour.withholds = []
   microsoft.behaviour.givesRefreshToken = () => false
   const brief = await startLogin(home, me, underRealNames)
-  t.match(await visit(await brief.consent()), { status: 400, page: /no refresh token/ })
+  t.match(await visit(await brief.consent()), { status: 400, page: /No refresh token/ })
   microsoft.behaviour.givesRefreshToken = () => true
 })
 

@@ -94,6 +94,8 @@ void t.test('by SMTP, on both ports', async (t) => {
     t.same(await sendmail(['-t', '-i', '--', 'x@example.net'], letter(from)), well)
     const mail = mails.at(-1)!
     t.match(mail, { user: from, from })
+    const { attempts } = from === me ? secure : starttls
+    t.equal(attempts.at(-1)?.mechanism, 'XOAUTH2', 'the token is no password')
     t.same([...mail.to].sort(), everybody)
     t.ok(bodyOf(mail.bytes).equals(crlf), 'the body is the same')
     t.match(headerOf(mail.bytes), `Subject: caf\u00e9\r\n folded`)

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { createHome, run } from './fixtures/daemon.ts'
 import { needs } from './fixtures/installed.ts'
+import { temporaryFolder } from './fixtures/smarthost.ts'
 
 void t.test('for a person', needs('systemd-analyze', 'systemd'), async (t) => {
   const home = createHome()
@@ -26,7 +27,7 @@ void t.test('for a person', needs('systemd-analyze', 'systemd'), async (t) => {
   const { stdout, stderr } = await promisify(execFile)(
     'systemd-analyze',
     ['verify', '--user', ...readdirSync(folder).map((name) => join(folder, name))],
-    { env: { ...process.env, XDG_RUNTIME_DIR: t.testdir() } },
+    { env: { ...process.env, XDG_RUNTIME_DIR: await temporaryFolder(t) } },
   )
   t.equal(stdout + stderr, '', 'systemd reads them')
 

@@ -28,6 +28,7 @@ function account(user: string, given: Partial<AccountStatus> = {}): AccountStatu
     ends_at: null,
     ends_because: '',
     ends_warning: '',
+    scopes: {},
     tokens: 1,
     xoauth2_bytes: 100,
     too_long_for: [],
@@ -87,6 +88,31 @@ void t.test('as wide as the terminal', (t) => {
   const table = statusTable(statusOf([worst]), nowS, { columns: 80 })
   t.match(table, /\n {2}sign-in-needed {2}50 min left {2}10 min ago {2}59 days ago {2}in 29 days\n/)
   t.ok(widest(table) <= 80)
+  const trouble = account('me@example.com', {
+    state: 'sign-in-needed',
+    message: 'nobody has signed in for me@example.com',
+    hint: 'sign in again; a changed password, access taken back by the person, or an application in testing does this',
+    xoauth2_bytes: 6036,
+    too_long_for: [
+      'exim 4.96',
+      'msmtp 1.8.23',
+      's-nail 14.9.24',
+      'mpop 1.4.18',
+      'neomutt 20220429',
+    ],
+  })
+  const notes = statusTable(statusOf([trouble]), nowS, { columns: 80 })
+    .trimEnd()
+    .split('\n\n')
+    .slice(1)
+  t.same(notes, [
+    `nobody has signed in for me@example.com
+  hint: sign in again; a changed password, access taken back by the person,
+      or an application in testing does this`,
+    `me@example.com: its credential of 6036 bytes is too long for exim 4.96,
+    msmtp 1.8.23, s-nail 14.9.24, mpop 1.4.18, neomutt 20220429`,
+  ])
+  t.match(statusTable(statusOf([trouble]), nowS), `hint: ${trouble.hint}\n`, 'a line in a file')
   t.match(statusTable(many, nowS), new RegExp(`^${long}  fresh`, 'm'), 'no terminal, no limit')
   t.end()
 })

@@ -82,6 +82,7 @@ void t.test('an account that is well', (t) => {
     ends_at: null,
     ends_because: '',
     ends_warning: '',
+    scopes: {},
     tokens: 1,
     xoauth2_bytes: 20 + 'me@example.com'.length + 'a secret'.length,
     too_long_for: [],

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { needs } from './fixtures/installed.ts'
+import { temporaryFolder } from './fixtures/smarthost.ts'
 
 const folder = fileURLToPath(new URL('../systemd', import.meta.url))
 const analyze = promisify(execFile)
@@ -13,8 +14,8 @@ const unitsOf = (manager: string): string[] =>
 
 void t.test('systemd reads every unit', needs('systemd-analyze', 'systemd'), async (t) => {
   for (const manager of ['system', 'user']) {
-    // A user's manager asks for the folder and does not look into it.
-    const env = { ...process.env, XDG_RUNTIME_DIR: t.testdir() }
+    // A user's manager asks for the folder and does not look into it; sockets of others are in it, too.
+    const env = { ...process.env, XDG_RUNTIME_DIR: await temporaryFolder(t) }
     const args = ['verify', `--${manager}`, ...unitsOf(manager)]
     const { stdout, stderr } = await analyze('systemd-analyze', args, { env })
     // It ends well even when it knew a key or a value not.
@@ -24,7 +25,7 @@ void t.test('systemd reads every unit', needs('systemd-analyze', 'systemd'), asy
 
 void t.test('the system unit is confined', needs('systemd-analyze', 'systemd'), async (t) => {
   // Tenths; 10.0 is no confinement at all.
-  const args = ['security', '--offline=true', '--threshold=20', `${folder}/system/xoauthd.service`]
+  const args = ['security', '--offline=true', '--threshold=18', `${folder}/system/xoauthd.service`]
   await t.resolves(analyze('systemd-analyze', args))
 })
 

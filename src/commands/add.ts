@@ -11,6 +11,7 @@ import { BadRequest } from '../errors.ts'
 import { providers } from '../providers/index.ts'
 import { recognise } from '../recognise.ts'
 import { aboutOf, isRequired, parse, type Schema } from '../schema.ts'
+import { wrapped } from '../wrap.ts'
 import { control, signInContext } from './context.ts'
 import { login } from './sign-in.ts'
 
@@ -68,19 +69,17 @@ async function add(address: string | undefined, flags: Flags): Promise<void> {
       () => true,
       () => false,
     )
-    say(
-      reloaded
-        ? 'The daemon has it.'
-        : 'Then start the daemon: xoauthd serve (or xoauthd install-service)',
-    )
+    if (reloaded) say('The daemon has it.')
+    const start = 'xoauthd serve (or xoauthd install-service)'
     const name = user.replace(/^\*(?=@)/, 'NAME')
     const { config, surroundings } = await signInContext({ ...flags, config: file })
     const account = createAccounts(config, surroundings).findByName(user)?.account
-    if (!account?.provider.signIn) say(`Next: xoauthd token ${name}`)
+    if (!account?.provider.signIn)
+      say(`Next: ${reloaded ? '' : `${start}, then `}xoauthd token ${name}`)
     else if (await dialogue.agree('Sign in now?')) {
       dialogue.close()
       await login(user, { ...flags, browser: true })
-    } else say(`Next: xoauthd login ${user}`)
+    } else say(`Next: xoauthd login ${user}${reloaded ? '' : `, then ${start}`}`)
   } finally {
     dialogue.close()
   }
@@ -92,7 +91,9 @@ async function chooseProvider(user: string, dialogue: Dialogue): Promise<string>
     say(`${user} is an account of ${found.provider}: ${found.because}.`)
     return found.provider
   }
-  return dialogue.ask(`Provider (${Object.keys(providers).join(', ')})`, '--provider NAME')
+  say(`What serves ${user} cannot be told from its address. It may be one of these:`)
+  for (const line of wrapped(Object.keys(providers).join(', '), 76)) say(`  ${line}`)
+  return dialogue.ask('Provider', '--provider NAME')
 }
 
 /** A path where a secret may stand is the file that holds it. */

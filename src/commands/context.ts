@@ -95,8 +95,11 @@ export async function askToken(
   return (refused) => getTokenFrom(paths, mailbox, { service, wait: waitS, refused })
 }
 
+/** What needs no network is answered from memory, at once: who takes longer is stuck. */
+const statusMs = 10_000
+
 /**
- * Sends a control line to the daemon.
+ * Sends a control line to the daemon. STATUS it has to answer within 10 s.
  *
  * @returns its answer, as text and parsed
  * @rejects XoauthdError
@@ -105,7 +108,8 @@ export async function control(
   options: Common,
   line: string,
 ): Promise<{ text: string; parsed: JsonObject }> {
-  const text = await ask(await socketsFor(options), line)
+  const waitMs = line === 'STATUS' ? statusMs : undefined
+  const text = await ask(await socketsFor(options), line, waitMs)
   return { text, parsed: controlReply(text) }
 }
 

@@ -11,7 +11,10 @@ const { env } = process
 const signInMs = 15 * 60_000
 
 export function defineSignIn(define: Define): void {
-  define('login <user>', 'sign in')
+  define('login <user>', 'sign in', [
+    'xoauthd login me@gmail.com',
+    'xoauthd login me@uni.example --device',
+  ])
     .option('--no-browser', 'do not open a browser')
     .option('--device', 'show a code to type in on any other device')
     .action(login)
@@ -42,15 +45,17 @@ export async function login(user: string, options: LoginFlags): Promise<void> {
   }
   const signal = AbortSignal.timeout(signInMs)
   try {
-    const { account, warnings } = await signIn(
+    const { account, warnings, told } = await signIn(
       user,
       options.device === true ? 'device' : 'browser',
-      createSignInUi(person),
+      (subject) => createSignInUi(person, subject),
       context,
       signal,
     )
     for (const warning of warnings) process.stderr.write(`xoauthd: warning: ${warning}\n`)
     process.stderr.write(`Signed in as ${account.user} for ${account.services.join(', ')}.\n`)
+    const start = told ? '' : 'xoauthd serve (or xoauthd install-service), then '
+    process.stderr.write(`Next: ${start}xoauthd check ${account.user}\n`)
   } finally {
     // An open terminal or pipe would keep the process; a file or /dev/null has no unref().
     process.stdin.destroy()

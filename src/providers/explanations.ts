@@ -201,7 +201,7 @@ export const explanations: readonly Row[] = [
     numbers: [65004],
     errors: ['access_denied', 'authorization_declined'],
     sentence: 'consent was refused',
-    next: 'sign in again and give it',
+    next: 'sign in again and agree to what is asked for',
   },
   {
     because: 'scope',

@@ -20,7 +20,7 @@ import {
 import { googleEnds } from './grant-ends.ts'
 import { createPkce } from './pkce.ts'
 import { providerKind } from './provider.ts'
-import { checkRefreshed, checkSignIn, scopesOf } from './signed-in.ts'
+import { checkRefreshed, checkSignIn, missingIn, scopesOf } from './signed-in.ts'
 import { revokeGrant } from './token-endpoint.ts'
 
 const issuer = 'https://accounts.google.com'
@@ -31,7 +31,7 @@ const identityScopes = ['openid', 'https://www.googleapis.com/auth/userinfo.emai
 export const google = providerKind({
   settings: {
     client_id: text('an OAuth client of the type "Desktop app", …apps.googleusercontent.com'),
-    client_secret: secret('the secret of that client, which Google wants although it is none'),
+    client_secret: secret('the secret of that client, as the console shows it'),
     redirect_uri: optional(redirect('http://127.0.0.1 with any free port, unless set')),
     listen: optional(
       loopbackHostPort('where login waits for the answer, when not where redirect_uri points'),
@@ -86,6 +86,7 @@ export const google = providerKind({
       usesGrant: true,
       grantEnds: googleEnds,
       tokenKey: () => '',
+      missingScopes: (service, granted) => missingIn(scopes, service, granted),
 
       async check() {
         await readSecret(settings.client_secret)
@@ -98,7 +99,8 @@ export const google = providerKind({
           return client.refreshAccessToken()
         })
         checkRefreshed(answer, identity.user, authority)
-        return { token: answer.token, grant: answer.refreshToken ?? grant }
+        const token = { ...answer.token, scopes: answer.scopes }
+        return { token, grant: answer.refreshToken ?? grant }
       },
 
       async signIn(ui, signal) {

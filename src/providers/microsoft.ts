@@ -28,7 +28,7 @@ import {
 } from './msal.ts'
 import { createPkce } from './pkce.ts'
 import { providerKind, type SignedIn } from './provider.ts'
-import { checkSignIn } from './signed-in.ts'
+import { checkSignIn, missingIn } from './signed-in.ts'
 
 /** Entra takes it with any port: learn.microsoft.com/entra/identity-platform/reply-url */
 const usualRedirectUri = 'http://localhost'
@@ -120,6 +120,8 @@ export const microsoft = providerKind({
       usesGrant: true,
       tokenKey: ({ service }) => resources[service] ?? cloud.graph,
       grantEnds: microsoftEnds,
+      missingScopes: (service, granted) =>
+        missingIn(scopes, service, spelledAs(scopes[service] ?? [], granted)),
       expiry: () => registration.expiry(),
 
       async check() {
@@ -138,7 +140,8 @@ export const microsoft = providerKind({
         const { answer, cache } = exchanged
         const rotated = answer.refreshToken ?? refreshToken
         const same = rotated === refreshToken && claimsIn(grant) === undefined
-        return { token: answer.token, grant: same ? grant : grantOf(cache, rotated) }
+        const token = { ...answer.token, scopes: answer.scopes }
+        return { token, grant: same ? grant : grantOf(cache, rotated) }
       },
 
       async signIn(ui, signal, before) {

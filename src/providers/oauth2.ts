@@ -22,7 +22,7 @@ import {
   type SignedIn,
   type Surroundings,
 } from './provider.ts'
-import { checkRefreshed, checkSignIn, scopesOf } from './signed-in.ts'
+import { checkRefreshed, checkSignIn, missingIn, scopesOf } from './signed-in.ts'
 import { requestToken, revokeGrant, sentIn, type Client } from './token-endpoint.ts'
 
 /** In what a server that we know differs from what any server may be expected to do. */
@@ -152,6 +152,7 @@ export function createOAuth2(
     binding: `oauth2 ${settings.client_id} at ${origin}`,
     usesGrant: true,
     tokenKey: (request) => (narrows ? scopesOf(scopes, [request.service]) : ''),
+    missingScopes: (service, granted) => missingIn(scopes, service, granted),
 
     async check() {
       await client()
@@ -167,7 +168,8 @@ export function createOAuth2(
       if (narrows) form['scope'] = scopesOf(scopes, [request.service])
       const answer = await post(at, form, nowMs, signal)
       checkRefreshed(answer, user, new URL(at.token).host)
-      return { token: answer.token, grant: answer.refreshToken ?? grant }
+      const token = { ...answer.token, scopes: answer.scopes }
+      return { token, grant: answer.refreshToken ?? grant }
     },
 
     async signIn(ui, signal) {

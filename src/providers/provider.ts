@@ -26,6 +26,8 @@ export interface Token {
    * account's rule holds.
    */
   readonly login?: string | undefined
+  /** The scopes that it has, where the server said so. */
+  readonly scopes?: readonly string[] | undefined
 }
 
 export interface TokenRequest {
@@ -122,6 +124,13 @@ export interface Provider {
    * @rejects Failure, the same as a refresh would
    */
   check(): Promise<void>
+  /**
+   * What a token has to be granted for a service, and was not.
+   *
+   * @param granted the scopes of a token, as the server spelled them
+   * @returns the missing ones, as the configuration spells them
+   */
+  missingScopes?(service: string, granted: readonly string[]): readonly string[]
   /**
    * What ends by itself and has to be renewed by hand: the client's certificate or secret.
    *

@@ -14,6 +14,15 @@ export function scopesOf(scopes: Scopes, services: readonly string[]): string {
   return [...new Set(services.flatMap((service) => scopes[service] ?? []))].join(' ')
 }
 
+/** @returns those scopes of a service that were not granted */
+export function missingIn(
+  scopes: Scopes,
+  service: string,
+  granted: readonly string[],
+): readonly string[] {
+  return (scopes[service] ?? []).filter((scope) => !granted.includes(scope))
+}
+
 /** @throws Failure when the grant should not be kept */
 export function checkSignIn(seen: {
   readonly answer: TokenAnswer

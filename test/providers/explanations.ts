@@ -157,7 +157,7 @@ const microsoftCases: readonly Case[] = [
     because: 'consent-refused',
     body: microsoft('access_denied', 65004, 'User declined to consent.'),
     code: 'sign-in-needed',
-    says: /consent was refused.*give it/,
+    says: /consent was refused.*agree to what/,
   },
   {
     because: 'scope',

@@ -84,6 +84,10 @@ void t.test('what the file says of scopes and the way back', async (t) => {
     provider.tokenKey({ service: 'calendar', mailbox: user }),
     'one token serves every service',
   )
+  t.same(provider.missingScopes?.('calendar', [mailScope]), [
+    'https://www.googleapis.com/auth/calendar',
+  ])
+  t.same(provider.missingScopes?.('smtp', [mailScope, 'openid']), [])
 })
 
 void t.test('sign-ins that are not kept', async (t) => {

@@ -99,6 +99,20 @@ void t.test('a cloud that is not in the table', async (t) => {
   t.match(server.find(token.value)?.scope, /^https:\/\/mail\.cloud\.example\/SMTP\.Send /)
 })
 
+void t.test('what was not granted', async (t) => {
+  const server = await serveMicrosoft(t)
+  const { provider, signal } = providerOf(t, 'microsoft', microsoftAccount())
+  const grant = grantWith(server.grant(me))
+  const { token } = await provider.refresh(grant, smtpOf(me), Date.now(), signal)
+  t.same(provider.missingScopes?.('smtp', token.scopes ?? []), [])
+  // Entra may leave out the resource, and does not mind case.
+  t.same(provider.missingScopes?.('smtp', ['smtp.send', 'openid']), [])
+  t.same(provider.missingScopes?.('imap', ['https://outlook.office.com/SMTP.Send']), [
+    'https://outlook.office.com/IMAP.AccessAsUser.All',
+  ])
+  t.same(provider.missingScopes?.('unheard of', []), [])
+})
+
 void t.test('scopes of the file', async (t) => {
   const server = await serveMicrosoft(t)
   const account = microsoftAccount(

@@ -97,8 +97,8 @@ export const google = providerKind({
           client.setCredentials({ refresh_token: refreshToken })
           return client.refreshAccessToken()
         })
-        checkRefreshed(answer, identity.user, authority)
-        return { token: answer.token, grant: answer.refreshToken ?? grant }
+        const ownerNamed = checkRefreshed(answer, identity.user, authority)
+        return { token: answer.token, grant: answer.refreshToken ?? grant, ownerNamed }
       },
 
       async signIn(ui, signal) {

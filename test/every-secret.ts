@@ -28,6 +28,7 @@ import { createHome, run, start, startDaemonProcess } from './fixtures/daemon.ts
 import type { Answer } from './fixtures/faults.ts'
 import { googleNames, startGoogleServer } from './fixtures/google-server.ts'
 import { addressOf, ask } from './fixtures/http-client.ts'
+import { needs } from './fixtures/installed.ts'
 import { leaksIn } from './fixtures/leaks.ts'
 import { microsoftNames, startMicrosoftServer } from './fixtures/microsoft-server.ts'
 import { startLogin, visit } from './fixtures/person.ts'
@@ -273,7 +274,7 @@ const saidIn = ({ form, headers }: SeenRequest, at: number) => {
   return values[at % Math.max(1, values.length)] ?? ''
 }
 
-void t.test('no secret is seen anywhere', async (t) => {
+void t.test('no secret is seen anywhere', needs('ps', 'procps'), async (t) => {
   home.configure(toml)
   const shown: Record<string, string> = {}
   const note = (what: string, ...texts: string[]) => {

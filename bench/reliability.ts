@@ -87,6 +87,10 @@ spawnSync(`${root}/node_modules/.bin/prettier`, ['--write', file], { cwd: root }
 console.log(text)
 process.exit()
 
+function spelled(value: number): string {
+  return Number.isNaN(value) ? 'too short to tell' : value.toLocaleString('en')
+}
+
 /** Without the sign of a nought. */
 function rounded(value: number): number {
   return Math.round(value * 100) / 100 + 0
@@ -105,7 +109,6 @@ function soakRows(...columns: readonly Figures[]): string[] {
     ['memory, MB a day', (figures) => rounded(figures.memoryMbADay)],
   ]
   return whats.map(
-    ([what, of]) =>
-      `| ${what} | ${columns.map((one) => of(one).toLocaleString('en')).join(' | ')} |`,
+    ([what, of]) => `| ${what} | ${columns.map((one) => spelled(of(one))).join(' | ')} |`,
   )
 }

@@ -156,7 +156,7 @@ void t.test('no secret is seen anywhere', needs('ps', 'procps'), async (t) => {
   let turn = 0
   const echoed = (echoOf: (said: string) => Answer) => (request: SeenRequest) =>
     echoOf(saidIn(request, turn))
-  for (const echoOf of echoes) {
+  for (const [index, echoOf] of echoes.entries()) {
     for (turn = 0; turn < 4; turn++) {
       for (const server of [issuer, google, microsoft])
         server.fault({ endpoint: 'token', answer: echoed(echoOf), times: 50 })
@@ -165,6 +165,8 @@ void t.test('no secret is seen anywhere', needs('ps', 'procps'), async (t) => {
         note(`refresh ${mailbox}`, await send(home.socket, `REFRESH ${mailbox}`))
       for (const server of [issuer, google, microsoft]) server.heal()
     }
+    // Each other one: a login takes a process.
+    if (index % 2 === 1) continue
     const failed = await startLogin(home, me, surely)
     issuer.fault({ endpoint: 'token', answer: echoed(echoOf) })
     note('the page of a sign-in that failed', (await visit(await failed.consent())).page)
@@ -224,7 +226,7 @@ void t.test('no secret is seen anywhere', needs('ps', 'procps'), async (t) => {
   ] as const) {
     t.ok(toml.includes(right))
     home.configure(toml.replace(right, wrong))
-    await command('reload')
+    note('reload', await send(home.socket, 'RELOAD'))
     const checked = await command('serve', '--check')
     t.equal(checked.code, 78)
     note('serve --check', checked.stdout)

@@ -43,14 +43,18 @@ const tests: readonly (readonly [string, string, string, NodeJS.ProcessEnv])[] =
     { KILLS: values.long ? '500' : '50' },
   ],
   ['outages', 'test/keeper-outage.ts', '1,000 accounts', {}],
+  ['several processes, one grant', 'test/two-processes.ts', '4 processes', {}],
+  ['a store that fails', 'test/store-trouble.ts', 'full, read-only, taken away', {}],
+  ['crowds over HTTP', 'test/http-hostile.ts', '1,000 at once', {}],
+  ['crowds at a sign-in', 'test/signin-hostile.ts', '1,500 at once', {}],
+  ['secrets in any output', 'test/every-secret.ts', 'every kind, in every form', {}],
 ]
 
 const rows = tests.map(([what, path, size, env]) => {
   const started = performance.now()
-  const args = ['--disable-coverage', '--timeout=3600', '--reporter=tap', path]
-  const { status, stdout } = spawnSync(`${root}/node_modules/.bin/tap`, args, {
+  const { status, stdout } = spawnSync(process.execPath, ['test/run.js', path], {
     cwd: root,
-    env: { ...process.env, ...env },
+    env: { ...process.env, TAP_TIMEOUT: '3600', ...env },
     encoding: 'utf8',
     maxBuffer: 1 << 28,
   })
@@ -83,6 +87,15 @@ spawnSync(`${root}/node_modules/.bin/prettier`, ['--write', file], { cwd: root }
 console.log(text)
 process.exit()
 
+function spelled(value: number): string {
+  return Number.isNaN(value) ? 'too short to tell' : value.toLocaleString('en')
+}
+
+/** Without the sign of a nought. */
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100 + 0
+}
+
 function soakRows(...columns: readonly Figures[]): string[] {
   const whats: readonly (readonly [string, (figures: Figures) => number])[] = [
     ['requests', (figures) => figures.requests],
@@ -93,10 +106,9 @@ function soakRows(...columns: readonly Figures[]): string[] {
     ['grants lost', (figures) => figures.grantsLost],
     ['refreshes per grant', (figures) => Math.round(figures.refreshesAGrant)],
     ['failures met', (figures) => figures.failures],
-    ['memory, MB a day', (figures) => Math.round(figures.memoryMbADay * 100) / 100],
+    ['memory, MB a day', (figures) => rounded(figures.memoryMbADay)],
   ]
   return whats.map(
-    ([what, of]) =>
-      `| ${what} | ${columns.map((one) => of(one).toLocaleString('en')).join(' | ')} |`,
+    ([what, of]) => `| ${what} | ${columns.map((one) => spelled(of(one))).join(' | ')} |`,
   )
 }

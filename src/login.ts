@@ -114,6 +114,7 @@ async function grantIn(store: Store, account: Account): Promise<Grant | undefine
  * revocation ends all that the person ever consented to for this client, and so the good grant that is
  * still in the store.
  *
+ * @returns whether the server said that it is this account's
  * @rejects Failure of a refresh; what is there stays then
  */
 export async function tryAndStore(
@@ -122,22 +123,24 @@ export async function tryAndStore(
   store: Store,
   signal: AbortSignal,
   signedInAtMs = Date.now(),
-): Promise<void> {
+): Promise<{ readonly ownerNamed: boolean }> {
   const { provider, user } = account
   const nowMs = Date.now()
   const requests = account.services.map((service) => ({ service, mailbox: user }))
   const distinct = new Map(requests.map((request) => [provider.tokenKey(request), request]))
   const tokens: Record<string, Token> = {}
   let last = grant
+  let ownerNamed = false
   for (const [key, request] of distinct) {
     const issued = await provider.refresh(last, request, Date.now(), signal)
     last = issued.grant ?? last
+    ownerNamed ||= issued.ownerNamed === true
     if (issued.token.expiryKnown) tokens[key] = issued.token
   }
   await store.locked(user, async () => {
     // What cannot be read has nothing to tell; it is kept aside.
     const before = await store.read(user).catch(() => undefined)
-    return store.replace(user, {
+    await store.replace(user, {
       grant: last,
       binding: provider.binding,
       signedInAtMs,
@@ -146,6 +149,7 @@ export async function tryAndStore(
       life: lifeAfter(before?.stored),
     })
   })
+  return { ownerNamed }
 }
 
 /**

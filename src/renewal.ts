@@ -124,8 +124,20 @@ export function createRenewal(options: {
     return failure
   }
 
+  /** Not worth a refresh: what it meets, the refresh meets too, and says. */
+  async function sortUnread({ account }: Kept): Promise<void> {
+    const damaged = await store.sortUnread(account.user).catch(() => [])
+    for (const file of damaged)
+      log.warn('sign-in kept aside', {
+        account: account.user,
+        file,
+        reason: 'it was damaged when a new sign-in took its place',
+      })
+  }
+
   async function underLock(kept: Kept, slot: Slot, visit: Visit): Promise<Token> {
     return store.locked(kept.account.user, async () => {
+      await sortUnread(kept)
       // What came between the two is asked with at once, and a sign-out is seen.
       for (let times = 0; times < 2; times++) {
         const token = await renewStored(kept, slot, visit)

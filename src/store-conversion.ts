@@ -88,7 +88,7 @@ async function mustOpenAll(store: Store, key: StoreKey): Promise<void> {
   for (const name of await filesOf(store.path)) {
     const path = join(store.path, name)
     const bytes = await readPrivate(path)
-    if (bytes && isAgeFile(bytes) && !isBroken(name)) key.open(bytes, path)
+    if (bytes && isAgeFile(bytes) && !isKeptAside(name)) key.open(bytes, path)
   }
 }
 
@@ -122,7 +122,7 @@ async function convertFile(
   const before = await readPrivate(path)
   if (!before || isDone(before)) return false
   // What was kept aside has no owner, and nobody writes it.
-  if (isBroken(path)) {
+  if (isKeptAside(path)) {
     await replaceFile(store.path, path, await seal(store.path, plain(before, path, key)))
     return true
   }
@@ -140,6 +140,6 @@ function plain(bytes: Buffer, path: string, key: StoreKey): Buffer {
   return isAgeFile(bytes) ? key.open(bytes, path) : bytes
 }
 
-function isBroken(name: string): boolean {
-  return name.includes('.json.broken')
+function isKeptAside(name: string): boolean {
+  return /\.json\.(?:broken|unread)/.test(name)
 }

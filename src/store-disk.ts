@@ -6,7 +6,7 @@
  * failure with a hint. Nothing here knows what the files hold.
  */
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { chmod, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure, Misconfigured, Unavailable } from './errors.ts'
 
@@ -121,27 +121,61 @@ export async function namesFrom(folder: string, path: string): Promise<string[]>
   }
 }
 
-/** What was kept aside of a file: `….broken`, `….broken.2` and so on. */
+/** What was kept aside of a file: `….broken`, `….broken.2` and so on, and the same with `unread`. */
 export function isAside(name: string, path: string): boolean {
-  return name.startsWith(`${path}.broken`)
+  return name.startsWith(`${path}.broken`) || name.startsWith(`${path}.unread`)
 }
 
 /**
  * Gives a file another name: what we cannot read we do not destroy, nor what was kept aside before.
  *
+ * @param from where it is now, when it has been left aside already
  * @returns the new name
  */
-export async function keepAside(folder: string, path: string): Promise<string> {
-  const present = await namesFrom(folder, path)
-  let aside = `${path}.broken`
-  for (let count = 2; present.includes(aside); count++) aside = `${path}.broken.${count}`
+export async function keepAside(folder: string, path: string, from = path): Promise<string> {
+  const aside = freeName(`${path}.broken`, await namesFrom(folder, path))
   try {
-    await rename(path, aside)
+    await rename(from, aside)
     await chmod(aside, 0o600)
     return aside
   } catch (error) {
     throw diskTrouble(error, path)
   }
+}
+
+/**
+ * Gives a file that is about to be replaced a second name, until somebody can say whether it was whole. The
+ * first stays, so that there is a file at any instant.
+ */
+export async function keepUnread(folder: string, path: string): Promise<void> {
+  const aside = freeName(`${path}.unread`, await namesFrom(folder, path))
+  try {
+    await link(path, aside)
+    await syncFolder(folder)
+  } catch (error) {
+    throw diskTrouble(error, path)
+  }
+}
+
+/** @returns what {@link keepUnread} has left of a file, the first one last */
+export async function unreadOf(folder: string, path: string): Promise<string[]> {
+  const first = `${path}.unread`
+  // There is none nearly always, and this is asked at each refresh.
+  if (!(await exists(first))) return []
+  return (await namesFrom(folder, first)).sort().reverse()
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+function freeName(wanted: string, present: readonly string[]): string {
+  let name = wanted
+  for (let count = 2; present.includes(name); count++) name = `${wanted}.${count}`
+  return name
 }
 
 /** Removes what a crash left behind. */

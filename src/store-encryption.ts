@@ -35,7 +35,7 @@ export async function seal(
 /** @returns the files of a store that hold a sign-in, also those that were kept aside */
 export async function filesOf(store: string): Promise<readonly string[]> {
   const names = await readdir(store)
-  return names.filter((name) => /\.json(?:\.broken(?:\.\d+)?)?$/.test(name)).sort()
+  return names.filter((name) => /\.json(?:\.(?:broken|unread)(?:\.\d+)?)?$/.test(name)).sort()
 }
 
 /** How much of a store is encrypted. */

@@ -11,17 +11,19 @@ import { join } from 'node:path'
 import { foldCase } from './address.ts'
 import { isAgeFile } from './age-file.ts'
 import { Held, lock, openFolder, type Release } from './claim.ts'
-import { Failure, StoreLocked, Unavailable } from './errors.ts'
+import { Failure, Misconfigured, StoreLocked, Unavailable } from './errors.ts'
 import {
   diskTrouble,
   isAside,
   keepAside,
+  keepUnread,
   namesFrom,
   prepareFolder,
   readPrivate,
   removeFiles,
   replaceFile,
   sweep,
+  unreadOf,
 } from './store-disk.ts'
 import { seal } from './store-encryption.ts'
 import { createStoreKey, type StoreKey } from './store-key.ts'
@@ -50,11 +52,20 @@ export interface Store {
     expected: Version | undefined,
   ): Promise<Version | undefined>
   /**
-   * Puts a new sign-in in the place of whatever is there; what cannot be read is kept aside.
+   * Puts a new sign-in in the place of whatever is there; what cannot be read is kept aside, also where
+   * the key to read it is missing.
    *
    * @rejects Unavailable when the disk does not take it
    */
   replace(account: string, stored: StoredGrant): Promise<Version>
+  /**
+   * Looks at what a sign-in that had no key replaced unread: what was whole goes, as it would have gone then,
+   * and what was damaged is kept as all that cannot be read is. Only for a caller that holds the lock.
+   *
+   * @returns the new names of what was damaged
+   * @rejects StoreLocked while the key is missing; Unavailable when the disk fails
+   */
+  sortUnread(account: string): Promise<readonly string[]>
   /**
    * Removes a grant, and what was kept aside of the account: it may hold one as well.
    *
@@ -95,9 +106,11 @@ export async function openStore(
   const folder = await openFolder(path)
   const file = (account: string) => join(path, `${fileName(account)}.json`)
 
-  async function read(account: string): Promise<StoredRecord | undefined> {
-    const bytes = await readPrivate(file(account))
-    return bytes && parseRecord(opened(bytes, file(account), key), file(account))
+  const read = (account: string) => readFrom(file(account))
+
+  async function readFrom(name: string): Promise<StoredRecord | undefined> {
+    const bytes = await readPrivate(name)
+    return bytes && parseRecord(opened(bytes, name, key), name)
   }
 
   async function put(account: string, stored: StoredGrant): Promise<Version> {
@@ -119,10 +132,24 @@ export async function openStore(
       try {
         await read(account)
       } catch (error) {
-        // Encrypted, and whoever signs in has no key and needs none.
-        if (!(error instanceof StoreLocked)) await keepAside(path, file(account))
+        // Encrypted, and whoever signs in has no key and needs none: who has it looks whether it was whole.
+        if (error instanceof StoreLocked) await keepUnread(path, file(account))
+        else await keepAside(path, file(account))
       }
       return put(account, stored)
+    },
+
+    async sortUnread(account) {
+      const damaged: string[] = []
+      for (const unread of await unreadOf(path, file(account)))
+        try {
+          await readFrom(unread)
+          await removeFiles(path, [unread])
+        } catch (error) {
+          if (!(error instanceof Misconfigured)) throw error
+          damaged.push(await keepAside(path, file(account), unread))
+        }
+      return damaged
     },
 
     async forget(account) {

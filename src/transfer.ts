@@ -5,6 +5,7 @@
  * the sign-in that is there.
  */
 import type { Account } from './accounts.ts'
+import { foldCase } from './address.ts'
 import { armored, decryptWith, encryptTo, isArmored } from './age.ts'
 import { isAgeFile } from './age-file.ts'
 import { Misconfigured, SignInNeeded } from './errors.ts'
@@ -67,6 +68,7 @@ export async function exportSignIn(
  * Takes in what was brought, after one refresh with it; the old sign-in stays when that fails.
  *
  * @param name the account, where it is not the one that was brought
+ * @returns the account and what its person should know
  * @rejects Failure
  */
 export async function importSignIn(
@@ -74,7 +76,7 @@ export async function importSignIn(
   name: string | undefined,
   context: SignInContext,
   signal: AbortSignal,
-): Promise<Account> {
+): Promise<{ readonly account: Account; readonly warnings: readonly string[] }> {
   const wanted = name ?? arrival.user
   if (wanted === undefined)
     throw new Misconfigured('a refresh token alone does not say whose it is', {
@@ -86,9 +88,17 @@ export async function importSignIn(
   try {
     const grant = await grantFrom(arrival, account, signal)
     const signedInAtMs = arrival.kind === 'sign-in' ? arrival.signedInAtMs : Date.now()
-    await tryAndStore(grant, account, store, signal, signedInAtMs)
+    const { ownerNamed } = await tryAndStore(grant, account, store, signal, signedInAtMs)
     await tellDaemon(account, context)
-    return account
+    // Another xoauthd has looked whose it is when the person signed in.
+    const known = arrival.kind === 'sign-in' && foldCase(arrival.user) === foldCase(account.user)
+    const warnings =
+      known || ownerNamed
+        ? []
+        : [
+            `the server did not say whose sign-in this is; ${account.user} is assumed, and xoauthd check ${account.user} tries it`,
+          ]
+    return { account, warnings }
   } finally {
     await store.close()
   }

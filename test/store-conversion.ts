@@ -9,7 +9,6 @@ import { startAuthorizationServer } from './fixtures/authorization-server.ts'
 import { run, start, startDaemonProcess, type Home } from './fixtures/daemon.ts'
 import { createEncryptedHome, recordIn, signInsIn } from './fixtures/encrypted-home.ts'
 import { send } from './fixtures/raw-client.ts'
-import { leaveSignIn } from './fixtures/signed-in.ts'
 
 const me = 'me@issuer.example'
 const server = await startAuthorizationServer({ behaviour: { rotates: true } })
@@ -21,7 +20,6 @@ async function statusOf(home: Home): Promise<DaemonStatus> {
 
 void t.test('encrypt, decrypt and rekey', async (t) => {
   const home = await createEncryptedHome(t, server, me)
-  await leaveSignIn(home.configFile, home.env, me, server.grant(me))
   const record = () => recordIn(signInsIn(home.store)[0]!, home.key)
   const { version } = record()
   const store = (...args: string[]) => run(home, ['store', ...args])

@@ -2,7 +2,7 @@
  * The store encrypted: what is on disk opens with the stock `age` program and with nothing else, a
  * sign-in needs no key, what broke off half way is readable, and a locked store heals when its key comes.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { isAgeFile } from '../src/age-file.ts'
@@ -51,15 +51,51 @@ void t.test('a sign-in needs no key, and a sign-out that revokes does', async (t
   t.equal(await login.ended, 0)
   const [file] = signInsIn(home.store)
   t.match(recordIn(file!, home.key), { account: me })
-  t.equal(signInsIn(home.store).length, 1, 'nothing is kept aside')
+  const names = () => readdirSync(home.store).filter((name) => name.includes('.json'))
+  t.match(names(), [/\.json$/, /\.json\.unread$/], 'what nobody could look at is there')
 
   t.match(await run(home, ['logout', me, '--revoke']), {
     code: 75,
     stderr: /the store is locked: \S+store-key does not exist\nhint: correct the path/,
   })
-  t.equal(signInsIn(home.store).length, 1)
+  t.equal(signInsIn(home.store).length, 2)
   writeFileSync(home.keyFile, home.key.identity, { mode: 0o600 })
+  const daemon = await startDaemonProcess(home)
+  t.equal((await run(home, ['refresh', me])).code, 0)
+  await daemon.stop()
+  t.match(names(), [/\.json$/], 'it was whole, and another sign-in took its place')
   t.match(await run(home, ['logout', me, '--revoke']), { code: 0, stderr: /Signed out/ })
+})
+
+void t.test('a sign-in without the key over a file that was cut short', async (t) => {
+  const home = await createEncryptedHome(t, server, me)
+  const name = readdirSync(home.store).find((one) => one.endsWith('.json'))!
+  const path = join(home.store, name)
+  const cut = readFileSync(path).subarray(0, -1)
+  writeFileSync(path, cut)
+  const hidden = `${home.keyFile}.hidden`
+  renameSync(home.keyFile, hidden)
+  // Twice, so that the first is not lost to the second.
+  for (const count of [1, 2]) {
+    const { login, consent } = await startLogin(home, me)
+    await visit(await consent())
+    t.equal(await login.ended, 0)
+    t.equal(signInsIn(home.store).length, count + 1)
+  }
+  t.ok(readFileSync(`${path}.unread`).equals(cut))
+
+  renameSync(hidden, home.keyFile)
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop())
+  t.equal((await run(home, ['refresh', me])).code, 0)
+  t.match(
+    daemon.stderr(),
+    /^warn sign-in kept aside account=me@issuer\.example file=\S+\.json\.broken reason="it was damaged/m,
+  )
+  t.ok(readFileSync(`${path}.broken`).equals(cut), 'byte for byte')
+  t.equal(signInsIn(home.store).length, 2, 'the one between was whole')
+  t.equal((await run(home, ['logout', me])).code, 0)
+  t.equal(signInsIn(home.store).length, 0)
 })
 
 void t.test('a store whose key comes later', async (t) => {

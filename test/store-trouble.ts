@@ -2,6 +2,7 @@
  * The store under a real daemon when the disk fails: a rotated grant that cannot be written is kept and
  * served, the daemon does not end with it, and what comes between two processes is never lost.
  */
+import { spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, cpSync, lstatSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -15,6 +16,7 @@ import {
   type Home,
   type Running,
 } from './fixtures/daemon.ts'
+import { root } from './fixtures/root.ts'
 import { accountAt, leaveSignIn } from './fixtures/signed-in.ts'
 import { mountSmallDisk, type SmallDisk } from './fixtures/small-disk.ts'
 
@@ -95,7 +97,15 @@ void t.test('a disk that became read-only', async (t) => {
 
 /** Modes stop everybody but root. */
 const nobody = { uid: 65_534, gid: 65_534 }
-const onlyRoot = process.getuid?.() === 0 ? false : 'only root may give a folder away'
+const onlyRoot = whyNot()
+
+/** @returns why nobody else can be had here, false when somebody can */
+function whyNot(): string | false {
+  if (process.getuid?.() !== 0) return 'only root may give a folder away'
+  const { status } = spawnSync(process.execPath, ['--version'], { ...nobody, cwd: root })
+  const { status: found } = spawnSync('test', ['-r', join(root, 'package.json')], nobody)
+  return status === 0 && found === 0 ? false : 'nobody else may read the program'
+}
 
 /** A daemon of somebody else, whose store can be taken away. */
 async function ofNobody(t: Test): Promise<{ home: Home; daemon: Running; store: string }> {

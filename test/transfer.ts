@@ -123,10 +123,25 @@ void t.test('from other programs', async (t) => {
     expires_in: 3599,
   }
   for (const stdin of [JSON.stringify(mutt), JSON.stringify(oama, null, 2)]) {
-    t.match(await run(home, ['import'], { stdin }), { code: 0, stderr: /^Signed in as/ })
+    t.match(await run(home, ['import'], { stdin }), {
+      code: 0,
+      stderr:
+        /^xoauthd: warning: the server did not say whose sign-in this is; me@issuer\.example is assumed, and xoauthd check me@issuer\.example tries it\nSigned in as/,
+    })
     t.match(grantIn(home), /^refresh\./)
   }
+  const scopes = 'openid email mail.send mail.read'
+  t.match(await run(home, ['import', '--user', me], { stdin: server.grant(me, scopes) }), {
+    code: 0,
+    stderr: /^Signed in as/,
+  })
   const before = grantIn(home)
+  const stranger = server.grant('you@issuer.example', scopes)
+  t.match(await run(home, ['import', '--user', me], { stdin: stranger }), {
+    code: 75,
+    stderr: /answered for you@issuer\.example, and this account is me@issuer\.example/,
+  })
+  t.equal(grantIn(home), before, 'what is there stays')
   t.match(await run(home, ['import'], { stdin: server.grant(me) }), {
     code: 78,
     stderr: /does not say whose it is\nhint: name the account with --user/,

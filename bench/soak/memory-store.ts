@@ -19,6 +19,7 @@ export function createMemoryStore(): Store {
     write: (account, stored, expected) =>
       Promise.resolve(grants.get(account)?.version === expected ? put(account, stored) : undefined),
     replace: (account, stored) => Promise.resolve(put(account, stored)),
+    sortUnread: () => Promise.resolve([]),
     forget: (account) => Promise.resolve(grants.delete(account)),
     // There is one process, whose refreshes of a grant follow each other anyway.
     locked: (_account, work) => work(),

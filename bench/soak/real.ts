@@ -22,9 +22,13 @@ const program = fileURLToPath(new URL('../../bin/xoauthd.js', import.meta.url))
 const lifetimeS = 40
 const clients = 8
 const pauseMs = 20
-const faultEveryMs = 2_000
+/** Within a while of each of these the next requests go wrong. Were it always, no probe would find the host well. */
+const faultEveryMs = 15_000
+const faultMs = 1_500
 const sampleEveryMs = 2_000
 const dayMs = 86_400_000
+/** The heap grows for some minutes, and is swept seldom: a shorter run tells nothing of a leak. */
+const tellingMinutes = 30
 /** A host that was in trouble when the faults ended is asked again within a tick. */
 const healMs = 90_000
 
@@ -84,6 +88,8 @@ export async function soak(options: {
       tally.faults++
       const answer = faults[Math.floor(random() * faults.length)] ?? 'reset'
       server.fault({ endpoint: 'token', answer, times: 1 + Math.floor(random() * 3) })
+      // What nobody has met by then is over: faults that pile up are an outage.
+      setTimeout(() => server.heal(), faultMs)
     }),
     every(sampleEveryMs, () =>
       memory.push({ day: performance.now() / dayMs, mb: residentMb(daemon.pid) }),
@@ -107,7 +113,7 @@ export async function soak(options: {
     refreshesAGrant: refreshes / accounts,
     failures: tally.faults,
     suspends: 0,
-    memoryMbADay: slopeOf(memory.slice(memory.length >> 1)),
+    memoryMbADay: minutes < tellingMinutes ? NaN : slopeOf(memory.slice(memory.length >> 1)),
   }
 
   async function client(): Promise<void> {

@@ -29,7 +29,7 @@ export interface Figures {
   readonly refreshesAGrant: number
   readonly failures: number
   readonly suspends: number
-  /** Of the second half, by day. */
+  /** Of the second half, by day; NaN where the run was too short to tell. */
   readonly memoryMbADay: number
 }
 

@@ -46,7 +46,10 @@ const rows: readonly (readonly [string, number])[] = [
 ]
 if (values.json) console.log(JSON.stringify({ seed, ...figures }, null, 2))
 else {
-  for (const [what, value] of rows) console.log(what.padEnd(30), Math.round(value * 100) / 100)
+  for (const [what, value] of rows) {
+    const rounded = Math.round(value * 100) / 100 + 0
+    console.log(what.padEnd(30), Number.isNaN(rounded) ? 'too short to tell' : rounded)
+  }
   console.log('seed'.padEnd(30), seed)
 }
 if (figures.expiredServed > 0 || figures.grantsLost > 0) process.exitCode = 1

@@ -48,7 +48,9 @@ async function importFrom(file: string | undefined, options: ImportFlags): Promi
       file === undefined || file === '-' ? await buffer(process.stdin) : await read(file)
     const text = await openArrival(bytes, () => identitiesFor(options, context))
     const signal = AbortSignal.timeout(importMs)
-    const account = await importSignIn(readArrival(text), options.user, context, signal)
+    const arrival = readArrival(text)
+    const { account, warnings } = await importSignIn(arrival, options.user, context, signal)
+    for (const warning of warnings) process.stderr.write(`xoauthd: warning: ${warning}\n`)
     process.stderr.write(`Signed in as ${account.user} for ${account.services.join(', ')}.\n`)
   } finally {
     context.surroundings.transport.close()

@@ -98,9 +98,9 @@ export const google = providerKind({
           client.setCredentials({ refresh_token: refreshToken })
           return client.refreshAccessToken()
         })
-        checkRefreshed(answer, identity.user, authority)
+        const ownerNamed = checkRefreshed(answer, identity.user, authority)
         const token = { ...answer.token, scopes: answer.scopes }
-        return { token, grant: answer.refreshToken ?? grant }
+        return { token, grant: answer.refreshToken ?? grant, ownerNamed }
       },
 
       async signIn(ui, signal) {

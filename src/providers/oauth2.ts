@@ -167,9 +167,9 @@ export function createOAuth2(
       // Asking for a scope narrows; a server that gives the same to all is not asked (RFC 6749 6).
       if (narrows) form['scope'] = scopesOf(scopes, [request.service])
       const answer = await post(at, form, nowMs, signal)
-      checkRefreshed(answer, user, new URL(at.token).host)
+      const ownerNamed = checkRefreshed(answer, user, new URL(at.token).host)
       const token = { ...answer.token, scopes: answer.scopes }
-      return { token, grant: answer.refreshToken ?? grant }
+      return { token, grant: answer.refreshToken ?? grant, ownerNamed }
     },
 
     async signIn(ui, signal) {

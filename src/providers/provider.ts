@@ -41,6 +41,8 @@ export interface Issued {
   readonly token: Token
   /** What to ask with next time; the same as before where the server does not rotate. */
   readonly grant?: Grant | undefined
+  /** Whether the answer said whose it is, and that is the account's user. */
+  readonly ownerNamed?: boolean
 }
 
 export interface SignedIn {

@@ -63,12 +63,13 @@ export function checkSignIn(seen: {
  * Where a refresh comes with an ID token, it must not be somebody else's: a cache or a proxy that mixes
  * up answers would have one person's mail read by another.
  *
- * @returns the answer
+ * @returns whether it said whose it is
  * @throws Unavailable, so that nothing of it is kept and the next answer may be the right one
  */
-export function checkRefreshed(answer: TokenAnswer, user: string, host: string): TokenAnswer {
+export function checkRefreshed(answer: TokenAnswer, user: string, host: string): boolean {
   const { email } = readIdToken(answer.idToken)
-  if (typeof email !== 'string' || foldCase(email) === foldCase(user)) return answer
+  if (typeof email !== 'string') return false
+  if (foldCase(email) === foldCase(user)) return true
   throw new Unavailable(`${host} answered for ${oneLine(email)}, and this account is ${user}`, {
     trouble: 'provider',
     hint: `if ${user} was renamed, write the new address as user and sign in again`,

@@ -1,27 +1,18 @@
 /**
- * Tokens of 1 KB to 16 KB through the agents: what fits arrives, what does not ends as documented, and
- * xoauthd knew. Where no limit is known what was tried is the most that the servers here take: 12 KB by
- * SMTP, and by IMAP 16 KB from a server that has no limit itself. exim's is met in exim-defer.ts.
+ * Tokens of 1 KB to 12 KB through the agents: what fits arrives, what does not ends as documented, and
+ * xoauthd knew. Where no limit is known what was tried is the most that the SMTP server here takes, 12 KB.
+ * Who reads without a limit is in longest-tokens.ts; exim's limit is met in exim-defer.ts.
  */
-import { copyFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { agents } from '../../src/agents/index.ts'
 import { isTooLong, xoauth2Bytes } from '../../src/agents/lengths.ts'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
-import {
-  inAerc,
-  inTerminal,
-  installNodemailer,
-  makeMaildir,
-  sendByEmacs,
-  settleAerc,
-  settleEmacs,
-  settleGetmail,
-} from '../fixtures/agents.ts'
-import { startImapServer } from '../fixtures/imap-server.ts'
+import { installNodemailer, makeMaildir, sendByEmacs, settleEmacs } from '../fixtures/agents.ts'
 import { both, needs, needsSaslPlugin } from '../fixtures/installed.ts'
-import { me, openOffice, type Desk, type Office, type Outcome } from '../fixtures/mail-office.ts'
+import type { Desk, Outcome } from '../fixtures/desk.ts'
+import { me, openOffice, type Office } from '../fixtures/mail-office.ts'
 
 const mail = 'Subject: test\n\nhello\n'
 const someone = 'someone@example.net'
@@ -139,9 +130,6 @@ void t.test('lengths', needs(...dovecotProgram), async (t) => {
   for (const each of cases)
     await t.test(each.agent, each.option, (t) => tryLengths(t, office, each))
 
-  for (const each of readers)
-    await t.test(`${each.agent} reads`, each.option, (t) => tryLongest(t, office, each))
-
   await t.test('status warns', async (t) => {
     await office.setTokenBytes(3035)
     t.notMatch(await office.status(), /too long/)
@@ -176,91 +164,6 @@ async function tryLengths(t: Test, office: Office, trial: Case) {
       'whole or not at all',
     )
     if (!fits) t.match(output, says, `${bytes}`)
-  }
-}
-
-type Reader = Pick<Case, 'agent' | 'option' | 'act'> & { readonly file: string }
-
-const longest = 16_384
-
-/** These have no limit that is known, and dovecot takes no more than 8192 bytes of base64. */
-const readers: readonly Reader[] = [
-  {
-    agent: 'getmail',
-    option: needs('getmail', 'getmail6'),
-    file: 'getmailrc',
-    async act(desk) {
-      await settleGetmail(desk)
-      return desk.run(['getmail', '--getmaildir', desk.home, '--rcfile', desk.file('getmailrc')])
-    },
-  },
-  {
-    agent: 'offlineimap',
-    option: needs('offlineimap', 'offlineimap3'),
-    file: 'offlineimaprc',
-    async act(desk) {
-      await copyFile(desk.file('offlineimap.py'), join(desk.home, '.offlineimap.py'))
-      return desk.run(['offlineimap', '-o', '-u', 'basic', '-c', desk.file('offlineimaprc')])
-    },
-  },
-  {
-    agent: 'curl',
-    option: needs('curl', 'curl'),
-    file: 'fetch.sh',
-    act: (desk) => desk.run(['sh', desk.file('fetch.sh'), '1']),
-  },
-  {
-    agent: 'python',
-    option: needs('python3', 'python3'),
-    file: 'fetch.py',
-    act: (desk) => desk.run(['python3', desk.file('fetch.py'), '1']),
-  },
-  {
-    agent: 'mutt',
-    option: needs('mutt', 'mutt'),
-    file: 'muttrc',
-    act: (desk) =>
-      inTerminal(desk, `mutt -n -F '${desk.file('muttrc')}'`, { until: /\(no mailbox\)/ }),
-  },
-  {
-    agent: 'aerc',
-    option: both(needs('aerc', 'aerc'), needs('script', 'bsdutils')),
-    file: 'accounts.conf',
-    async act(desk) {
-      await settleAerc(desk)
-      return inAerc(desk, { until: /Disconnected/ })
-    },
-  },
-  {
-    // By xoauthd tunnel.
-    agent: 'fetchmail',
-    option: needs('fetchmail', 'fetchmail'),
-    file: 'fetchmailrc',
-    act: (desk) => desk.run(['fetchmail', '--fetchmailrc', desk.file('fetchmailrc')]),
-  },
-]
-
-/** The server refuses what it got, so that each program ends. */
-async function tryLongest(t: Test, office: Office, { agent, file, act }: Reader): Promise<void> {
-  await office.setTokenBytes(longest)
-  const server = await startImapServer({
-    ...office.certificate,
-    offers: 'AUTH=XOAUTH2 SASL-IR',
-    judge: () => 'NO [AUTHENTICATIONFAILED] not here',
-  })
-  t.teardown(() => server.close())
-  const desk = await office.desk(agent)
-  await desk.edit(file, (text) =>
-    text
-      .replaceAll(String(office.dovecot.imapPort), String(server.port))
-      .replace(/tunnel imap [^"]+/, `$& --host localhost:${server.port}`),
-  )
-  const { output } = await act(desk)
-  t.ok(server.credentials.length > 0, 'it signed in', { output })
-  for (const credential of server.credentials) {
-    const [, sent = ''] = /auth=Bearer ([^\x01]*)\x01\x01$/.exec(credential) ?? []
-    t.equal(sent.length, longest, 'whole')
-    t.ok(office.server.find(sent), 'and as it was')
   }
 }
 

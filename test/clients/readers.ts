@@ -11,7 +11,8 @@ import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs, needsSaslPlugin } from '../fixtures/installed.ts'
 import { makeMaildir, settleGetmail } from '../fixtures/agents.ts'
 import { tryAgent } from '../fixtures/agent-trial.ts'
-import { me, openOffice, type Desk, type Outcome } from '../fixtures/mail-office.ts'
+import type { Desk, Outcome } from '../fixtures/desk.ts'
+import { me, openOffice } from '../fixtures/mail-office.ts'
 
 const dovecot = needs(...dovecotProgram)
 

@@ -9,7 +9,8 @@ import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs, needsPerl } from '../fixtures/installed.ts'
 import { installNodemailer, sendByEmacs, settleEmacs } from '../fixtures/agents.ts'
 import { tryAgent, type Trial } from '../fixtures/agent-trial.ts'
-import { me, openOffice, type Office, type Outcome } from '../fixtures/mail-office.ts'
+import type { Outcome } from '../fixtures/desk.ts'
+import { me, openOffice, type Office } from '../fixtures/mail-office.ts'
 
 const someone = 'someone@example.net'
 const mail = `From: ${me}\nTo: ${someone}\nSubject: test\n\nhello\n`

@@ -14,6 +14,16 @@ void t.test('each file is what its template makes', async (t) => {
   }
 })
 
+void t.test('the table of README has each agent, with its version and limit', async (t) => {
+  const readme = await readFile(pathOf('../README.md'), 'utf8')
+  const rows = readme.split('\n').filter((line) => line.startsWith('| '))
+  for (const { name, version, limit } of agents) {
+    const row = rows.find((line) => line.slice(2).toLowerCase().startsWith(name))
+    t.ok(row?.includes(`| ${version.split(' ')[0] ?? ''} `), `${name} ${version}`)
+    if (limit) t.match(row, `${limit.bytes}, ${limit.of}`, name)
+  }
+})
+
 void t.test('each agent has a README, which names its version and limit', async (t) => {
   for (const { name, version, limit, requires } of agents) {
     const readme = await readFile(pathOf(`${name}/README.md`), 'utf8')

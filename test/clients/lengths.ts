@@ -1,15 +1,18 @@
 /**
- * Tokens of 1 KB to 8 KB through the agents that have a limit, and through one that has none: what fits
- * arrives, what does not ends as documented, and xoauthd knew. exim's limit is met in exim-defer.ts.
+ * Tokens of 1 KB to 12 KB through the agents: what fits arrives, what does not ends as documented, and
+ * xoauthd knew. Where no limit is known what was tried is the most that the SMTP server here takes, 12 KB.
+ * Who reads without a limit is in longest-tokens.ts; exim's limit is met in exim-defer.ts.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { agents } from '../../src/agents/index.ts'
 import { isTooLong, xoauth2Bytes } from '../../src/agents/lengths.ts'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
+import { installNodemailer, makeMaildir, sendByEmacs, settleEmacs } from '../fixtures/agents.ts'
 import { both, needs, needsSaslPlugin } from '../fixtures/installed.ts'
-import { me, openOffice, type Desk, type Office, type Outcome } from '../fixtures/mail-office.ts'
+import type { Desk, Outcome } from '../fixtures/desk.ts'
+import { me, openOffice, type Office } from '../fixtures/mail-office.ts'
 
 const mail = 'Subject: test\n\nhello\n'
 const someone = 'someone@example.net'
@@ -17,12 +20,15 @@ const someone = 'someone@example.net'
 interface Case {
   readonly agent: string
   readonly option: { readonly skip: string | false }
+  readonly prepare?: (desk: Desk) => Promise<unknown>
   readonly act: (desk: Desk) => Promise<Outcome>
   /** Bytes of tokens that arrive. */
   readonly fit: readonly number[]
   readonly tooLong: readonly number[]
   readonly says: RegExp
 }
+
+const noLimit = { fit: [1024, 3049, 3050, 4096, 8192, 12_000], tooLong: [], says: /./ }
 
 const cases: readonly Case[] = [
   {
@@ -66,9 +72,41 @@ const cases: readonly Case[] = [
     agent: 'mutt',
     option: needs('mutt', 'mutt'),
     act: (desk) => desk.run(['mutt', '-n', '-F', desk.file('muttrc'), someone], { stdin: mail }),
-    fit: [1024, 4096, 8192],
-    tooLong: [],
-    says: /./,
+    ...noLimit,
+  },
+  {
+    agent: 'curl',
+    option: needs('curl', 'curl'),
+    prepare: ({ home }) => writeFile(join(home, 'mail'), mail),
+    act: (desk) => desk.run(['sh', desk.file('send.sh'), 'mail', someone]),
+    ...noLimit,
+  },
+  {
+    agent: 'python',
+    option: needs('python3', 'python3'),
+    act: (desk) => desk.run(['python3', desk.file('send.py'), someone], { stdin: mail }),
+    ...noLimit,
+  },
+  {
+    agent: 'nodemailer',
+    option: { skip: false },
+    prepare: installNodemailer,
+    act: (desk) => desk.run([process.execPath, desk.file('send.mjs'), someone]),
+    ...noLimit,
+  },
+  {
+    agent: 'emacs',
+    option: needs('emacs', 'emacs-nox'),
+    prepare: settleEmacs,
+    act: sendByEmacs,
+    ...noLimit,
+  },
+  {
+    // By xoauthd sendmail.
+    agent: 'git',
+    option: needs('git', 'git-email'),
+    act: (desk) => desk.run(['xoauthd', 'sendmail', someone], { stdin: `From: ${me}\n${mail}` }),
+    ...noLimit,
   },
   {
     agent: 'mbsync',
@@ -102,13 +140,15 @@ void t.test('lengths', needs(...dovecotProgram), async (t) => {
   })
 })
 
-async function tryLengths(t: Test, office: Office, { agent, act, fit, tooLong, says }: Case) {
+async function tryLengths(t: Test, office: Office, trial: Case) {
+  const { agent, prepare, act, fit, tooLong, says } = trial
   const known = agents.find(({ name }) => name === agent)
   await office.setTokenBytes(8192)
   const desk = await office.desk(agent)
   const warning = new RegExp(`this account's credential has 8226 bytes, and ${agent} \\S+ sends `)
   if (tooLong.length > 0) t.match(desk.warnings, warning)
   else t.equal(desk.warnings, '')
+  await prepare?.(desk)
   for (const bytes of [...fit, ...tooLong]) {
     await office.setTokenBytes(bytes)
     const before = office.offered.length
@@ -131,7 +171,7 @@ async function fetch(desk: Desk, command: readonly [string, ...string[]]): Promi
   const folder = join(desk.home, 'Mail')
   await rm(folder, { recursive: true, force: true })
   await rm(join(desk.home, '.mpop_uidls'), { recursive: true, force: true })
-  for (const name of ['new', 'cur', 'tmp']) await mkdir(join(folder, name), { recursive: true })
+  await makeMaildir(desk)
   const outcome = await desk.run(command)
   const got = (await readdir(folder, { recursive: true })).filter((n) => /(?:new|cur)\/./.test(n))
   return { ...outcome, status: got.length === 1 ? outcome.status : (outcome.status ?? 1) || 1 }

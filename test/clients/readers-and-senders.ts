@@ -3,19 +3,14 @@
  * with what `xoauthd setup` writes, and ends as its README says when there is no token or the server
  * refuses it.
  */
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs } from '../fixtures/installed.ts'
+import { inAerc, inTerminal, settleAerc } from '../fixtures/agents.ts'
 import { tryAgent } from '../fixtures/agent-trial.ts'
-import {
-  me,
-  openOffice,
-  type Desk,
-  type Outcome,
-  type RunOptions,
-} from '../fixtures/mail-office.ts'
+import { me, openOffice } from '../fixtures/mail-office.ts'
 
 /** What both show when they could not sign in; they stay open then, and are killed. */
 const noMailbox = /\(no mailbox\)/
@@ -55,7 +50,10 @@ void t.test('agents that do both', needs(...dovecotProgram), async (t) => {
     await t.test(`${program} reads`, programs, (t) =>
       tryAgent(t, office, {
         agent: program,
-        act: (desk) => inTerminal(desk, `${program} -n -F '${desk.file(rc)}' -e 'push "${keys}"'`),
+        act: (desk) =>
+          inTerminal(desk, `${program} -n -F '${desk.file(rc)}' -e 'push "${keys}"'`, {
+            until: noMailbox,
+          }),
         async done(t, { output }, desk) {
           const copy = await readFile(join(desk.home, 'copy'), 'utf8').catch(() => undefined)
           t.match(copy, /^Subject: waiting[^]*hello/m, 'a mail', { output })
@@ -114,23 +112,3 @@ void t.test('agents that do both', needs(...dovecotProgram), async (t) => {
     t.same(mailServer.anonymous, [])
   })
 })
-
-async function settleAerc(desk: Desk): Promise<void> {
-  const folder = join(desk.home, '.config', 'aerc')
-  await mkdir(folder, { recursive: true })
-  await copyFile(desk.file('accounts.conf'), join(folder, 'accounts.conf'))
-  // It looks where it was installed for the files that it makes of its own accord.
-  for (const name of ['aerc.conf', 'binds.conf']) await writeFile(join(folder, name), '')
-}
-
-async function inAerc(desk: Desk, options: RunOptions): Promise<Outcome> {
-  return inTerminal(desk, 'stty rows 24 columns 80; exec aerc', options)
-}
-
-async function inTerminal(
-  desk: Desk,
-  command: string,
-  options: RunOptions = { until: noMailbox },
-): Promise<Outcome> {
-  return desk.run(['script', '--quiet', '--return', '--command', command, '/dev/null'], options)
-}

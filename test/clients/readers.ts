@@ -3,17 +3,18 @@
  * mail from dovecot with what `xoauthd setup` writes, and ends as its README says when there is no token
  * or the server refuses it.
  */
-import { chown, mkdir, readFile, readdir } from 'node:fs/promises'
+import { readFile, readdir } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs, needsSaslPlugin } from '../fixtures/installed.ts'
+import { makeMaildir, settleGetmail } from '../fixtures/agents.ts'
 import { tryAgent } from '../fixtures/agent-trial.ts'
-import { me, openOffice, type Desk, type Outcome } from '../fixtures/mail-office.ts'
+import type { Desk, Outcome } from '../fixtures/desk.ts'
+import { me, openOffice } from '../fixtures/mail-office.ts'
 
 const dovecot = needs(...dovecotProgram)
-const root = process.getuid?.() === 0
 
 void t.test('agents that fetch', dovecot, async (t) => {
   const office = await openOffice(t)
@@ -54,12 +55,7 @@ void t.test('agents that fetch', dovecot, async (t) => {
       agent: 'getmail',
       // Its XOAUTH2 has no STARTTLS.
       oneWayIntoTls: true,
-      async prepare(desk) {
-        await makeMaildir(desk)
-        // As root it delivers for a user that it is told.
-        if (root)
-          await desk.edit('getmailrc', (text) => text.replace('~/Mail/', '~/Mail/\nuser = nobody'))
-      },
+      prepare: settleGetmail,
       act: (desk) =>
         desk.run(['getmail', '--getmaildir', desk.home, '--rcfile', desk.file('getmailrc')]),
       done: hasMail,
@@ -130,13 +126,6 @@ void t.test('agents that fetch', dovecot, async (t) => {
     }),
   )
 })
-
-async function makeMaildir({ home }: Desk): Promise<void> {
-  for (const name of ['', 'new', 'cur', 'tmp']) {
-    await mkdir(join(home, 'Mail', name), { recursive: true })
-    if (root) await chown(join(home, 'Mail', name), 65534, 65534)
-  }
-}
 
 async function hasMail(t: Test, { status, output }: Outcome, { home }: Desk): Promise<void> {
   t.equal(status, 0, 'exit status', { output })

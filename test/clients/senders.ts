@@ -2,14 +2,15 @@
  * The real msmtp, s-nail, Emacs, git, curl, Python and nodemailer as examples/ use them: each sends a mail with what
  * `xoauthd setup` writes, and ends as its README says when there is no token or the server refuses it.
  */
-import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs, needsPerl } from '../fixtures/installed.ts'
+import { installNodemailer, sendByEmacs, settleEmacs } from '../fixtures/agents.ts'
 import { tryAgent, type Trial } from '../fixtures/agent-trial.ts'
-import { me, openOffice, type Office, type Outcome } from '../fixtures/mail-office.ts'
-import { root } from '../fixtures/root.ts'
+import type { Outcome } from '../fixtures/desk.ts'
+import { me, openOffice, type Office } from '../fixtures/mail-office.ts'
 
 const someone = 'someone@example.net'
 const mail = `From: ${me}\nTo: ${someone}\nSubject: test\n\nhello\n`
@@ -43,13 +44,8 @@ void t.test('agents that send', needs(...dovecotProgram), async (t) => {
   })
 
   await trial('emacs', needs('emacs', 'emacs-nox'), {
-    async prepare({ home }) {
-      await writeFile(join(home, 'mail.el'), emacsMail)
-      // Where it keeps what it learns of servers.
-      await mkdir(join(home, '.emacs.d'))
-    },
-    act: (desk) =>
-      desk.run(['emacs', '--quick', '--batch', '-l', desk.file('xoauthd.el'), '-l', 'mail.el']),
+    prepare: settleEmacs,
+    act: sendByEmacs,
     refused: { status: 255, says: /Sending failed: 535 / },
     none: { status: 255, says: /xoauthd: / },
   })
@@ -97,13 +93,7 @@ void t.test('agents that send', needs(...dovecotProgram), async (t) => {
     'nodemailer',
     { skip: false },
     {
-      // As `npm install` leaves them.
-      async prepare({ home }) {
-        const modules = join(home, 'setup', 'node_modules')
-        await mkdir(modules)
-        await symlink(join(root, 'node_modules/nodemailer'), join(modules, 'nodemailer'))
-        await symlink(root, join(modules, 'xoauthd'))
-      },
+      prepare: installNodemailer,
       act: (desk) => desk.run([process.execPath, desk.file('send.mjs'), someone]),
       refused: { status: 1, says: /Invalid login: 535 / },
       none: { status: 1, says: /XoauthdError/, silent: true },
@@ -124,14 +114,6 @@ void t.test('agents that send', needs(...dovecotProgram), async (t) => {
     t.same([mailServer.attempts.length, mailServer.anonymous], [before, []])
   })
 })
-
-/** The certificates are the test's; that they are looked at shows in a batch, which cannot ask. */
-const emacsMail = `(require 'gnutls)
-(setq gnutls-trustfiles (list (getenv "SSL_CERT_FILE")))
-(with-temp-buffer
-  (insert "From: " user-mail-address "\\nTo: ${someone}\\nSubject: test\\n" mail-header-separator "\\nhello\\n")
-  (funcall send-mail-function))
-`
 
 function arrives({ mailServer }: Office) {
   let seen = mailServer.mails.length

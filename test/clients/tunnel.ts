@@ -51,7 +51,7 @@ async function fetchmailrc(name: string, account: string): Promise<string[]> {
   const configuration = shipped
     .replaceAll('xoauthd tunnel imap me@example.org', account)
     // It looks the name up although it does not connect.
-    .replace('imap.example.org', 'localhost')
+    .replace('imap.gmail.com', 'localhost')
     .replace(/mda ".*"/, `mda "cat >> ${path(name)}"`)
   await writeFile(path(`${name}rc`), configuration, { mode: 0o600 })
   return [

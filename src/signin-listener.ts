@@ -69,14 +69,15 @@ const nothingHere: Outcome = {
 
 /**
  * Only a browser that goes to the redirect's own path, by a name of this machine (DNS rebinding has
- * others). What a page asks for behind a person's back carries an Origin or another mode.
+ * others). What a page asks for behind a person's back carries an Origin or another mode; a program that
+ * plays the browser says nothing of a site.
  */
 function answerUrl(request: IncomingMessage, redirect: URL): URL | undefined {
   const base = `http://${request.headers.host ?? ''}`
   if (request.method !== 'GET' || !URL.canParse(request.url ?? '', base)) return undefined
   const url = new URL(request.url ?? '', base)
-  const { origin, 'sec-fetch-mode': mode = 'navigate' } = request.headers
-  if (origin !== undefined || mode !== 'navigate') return undefined
+  const { origin, 'sec-fetch-site': site, 'sec-fetch-mode': mode } = request.headers
+  if (origin !== undefined || (site !== undefined && mode !== 'navigate')) return undefined
   const ours = isLoopback(url.hostname) || url.hostname === redirect.hostname
   return ours && url.pathname === redirect.pathname ? url : undefined
 }

@@ -49,8 +49,8 @@ async function daemonOf(t: Test, options?: ProcessOptions): Promise<Running> {
   return daemon
 }
 
-async function servesOthers(t: Test, who: string): Promise<void> {
-  const answers = await Promise.all(Array.from({ length: 20 }, () => send(socket, `SMTP ${me}`)))
+async function servesOthers(t: Test, who: string, length = 20): Promise<void> {
+  const answers = await Promise.all(Array.from({ length }, () => send(socket, `SMTP ${me}`)))
   t.same(new Set(answers), new Set([good]), `others are served beside ${who}`)
 }
 
@@ -111,7 +111,8 @@ void t.test('few descriptors', needs('prlimit', 'util-linux'), async (t) => {
   const size = 150
   const crowd = await gather(socket, size)
   await daemon.said(/^warn clients crowded out count=\d+ most=\d+$/m)
-  await servesOthers(t, 'a crowd that is larger than the limit')
+  // No more at once than there is always room for.
+  await servesOthers(t, 'a crowd that is larger than the limit', 8)
   const most = Number(/ most=(\d+)$/m.exec(daemon.stderr())?.[1])
   t.ok(most >= 8 && most < 64, `${most} at once`)
   t.ok(crowd.gone.length >= size - most)

@@ -82,7 +82,7 @@ void t.test('requests that are none of a browser that comes back', async (t) => 
     [request(own, 'Origin: null'), 404],
     [request(own, 'Sec-Fetch-Site: cross-site', 'Sec-Fetch-Mode: no-cors'), 404],
     [request(own, 'Sec-Fetch-Site: same-origin', 'Sec-Fetch-Mode: cors'), 404],
-    [request(own, 'Sec-Fetch-Mode: websocket', 'Upgrade: websocket'), 404],
+    [request(own, 'Origin: https://evil.example', 'Upgrade: websocket'), 404],
     [request(own).replace('GET', 'POST'), 404],
     [request(own).replace('GET', 'HEAD'), 404],
     [request(own).replace('GET', 'OPTIONS'), 404],

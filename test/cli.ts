@@ -255,9 +255,11 @@ void t.test('what answers is not xoauthd', async (t) => {
       await t.rejects(asked({ ...whole, [key]: value }), strange, `${key} is ${String(value)}`)
   answer = 'secret-token\n'
   await t.rejects(getToken(me, { socket: path }), strange)
-  const shown = await run(home, ['status', '--socket', path])
-  t.match(shown, failure(75, /what answers is not xoauthd.*/, /name its socket .*/))
-  t.notMatch(shown.stderr, /secret/)
+  for (answer of ['secret-token\n', '{}\n', '{"version":2,"store":{},"accounts":[]}\n']) {
+    const shown = await run(home, ['status', '--socket', path])
+    t.match(shown, failure(75, /what answers is not xoauthd.*/, /name its socket .*/), answer)
+    t.notMatch(shown.stderr, /secret/)
+  }
 })
 
 void t.test('serve --check', async (t) => {

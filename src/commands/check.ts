@@ -13,7 +13,7 @@ import { exitStatus, finding, findingsText, type Finding } from '../findings.ts'
 import type { SignInContext } from '../login.ts'
 import type { DaemonStatus } from '../status.ts'
 import { version } from '../version.ts'
-import { control, signInContext, socketsFor } from './context.ts'
+import { askStatus, signInContext, socketsFor } from './context.ts'
 
 /** Less than a row may take. */
 const tokenWaitS = 15
@@ -136,8 +136,8 @@ async function statusFrom(
   options: Common,
 ): Promise<{ daemon: DaemonStatus | undefined; silence: XoauthdError | undefined }> {
   try {
-    const { parsed } = await control(options, 'STATUS')
-    return { daemon: parsed as unknown as DaemonStatus, silence: undefined }
+    const { status } = await askStatus(options)
+    return { daemon: status, silence: undefined }
   } catch (error) {
     if (!(error instanceof XoauthdError)) throw error
     return { daemon: undefined, silence: error }

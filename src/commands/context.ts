@@ -14,6 +14,7 @@ import { parseObject, type JsonObject } from '../json.ts'
 import type { SignInContext } from '../login.ts'
 import { createCommandRunner } from '../run-command.ts'
 import { createSecretReader } from '../secret.ts'
+import type { DaemonStatus } from '../status.ts'
 import { createStoreKey, keySourceOf } from '../store-key.ts'
 import { createTransport } from '../transport.ts'
 import { version } from '../version.ts'
@@ -99,18 +100,37 @@ export async function askToken(
 const statusMs = 10_000
 
 /**
- * Sends a control line to the daemon. STATUS it has to answer within 10 s.
+ * Sends a control line to the daemon.
  *
+ * @param waitMs how long the answer may take; the default suits a refresh
  * @returns its answer, as text and parsed
  * @rejects XoauthdError
  */
 export async function control(
   options: Common,
   line: string,
+  waitMs?: number,
 ): Promise<{ text: string; parsed: JsonObject }> {
-  const waitMs = line === 'STATUS' ? statusMs : undefined
   const text = await ask(await socketsFor(options), line, waitMs)
   return { text, parsed: controlReply(text) }
+}
+
+/**
+ * Asks the daemon how everything is.
+ *
+ * @returns its answer, as text and parsed
+ * @rejects XoauthdError, also when it takes more than 10 s
+ */
+export async function askStatus(options: Common): Promise<{ text: string; status: DaemonStatus }> {
+  const { text, parsed } = await control(options, 'STATUS', statusMs)
+  if (!isStatus(parsed)) throw strangeAnswer()
+  return { text, status: parsed }
+}
+
+/** The version stands for all that is in it. */
+function isStatus(parsed: object): parsed is DaemonStatus {
+  const { version, store, accounts } = parsed as Partial<Record<keyof DaemonStatus, unknown>>
+  return version === 1 && typeof store === 'object' && Array.isArray(accounts)
 }
 
 /** A control socket answers in JSON; any other one closes without a word. */

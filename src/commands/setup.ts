@@ -9,8 +9,7 @@ import { complain, type Common, type Define } from '../command-line.ts'
 import { BadRequest, UnknownAccount } from '../errors.ts'
 import { hasSaslPlugin, locate } from '../installed.ts'
 import { customerOf, doorsOf, obstacles, socketFor, usualPlaceOf } from '../setup.ts'
-import type { DaemonStatus } from '../status.ts'
-import { control, signInContext } from './context.ts'
+import { askStatus, signInContext } from './context.ts'
 
 const { env } = process
 
@@ -115,9 +114,8 @@ function write(folder: string, files: readonly ConfigurationFile[]): void {
 /** A daemon that does not answer is no reason to print no configuration. */
 async function lengthFromDaemon(options: Common, account: Account): Promise<number | undefined> {
   try {
-    const { parsed } = await control(options, 'STATUS')
-    const { accounts } = parsed as unknown as DaemonStatus
-    return accounts.find(({ user }) => user === account.user)?.xoauth2_bytes ?? undefined
+    const { status } = await askStatus(options)
+    return status.accounts.find(({ user }) => user === account.user)?.xoauth2_bytes ?? undefined
   } catch {
     return undefined
   }

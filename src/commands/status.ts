@@ -5,9 +5,8 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { complain, wordsOf, type Common, type Define } from '../command-line.ts'
-import type { DaemonStatus } from '../status.ts'
 import { statusTable } from '../status-table.ts'
-import { control } from './context.ts'
+import { askStatus } from './context.ts'
 
 /** Often enough to see a sign-in arrive. */
 const watchMs = 2_000
@@ -37,11 +36,10 @@ async function status(options: StatusFlags): Promise<void> {
 
 /** What is printed now. */
 async function read(options: StatusFlags): Promise<string> {
-  const { text, parsed } = await control(options, 'STATUS')
+  const { text, status } = await askStatus(options)
   if (options.json === true) return text
   const nowS = Math.floor(Date.now() / 1000)
-  // The daemon's answer is of this form: `control` has let no failure through.
-  return statusTable(parsed as unknown as DaemonStatus, nowS, {
+  return statusTable(status, nowS, {
     columns: stdout.isTTY ? stdout.columns : undefined,
     colours: stdout.isTTY && stdout.hasColors(),
   })

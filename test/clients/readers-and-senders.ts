@@ -10,7 +10,7 @@ import { dovecotProgram } from '../fixtures/dovecot.ts'
 import { both, needs } from '../fixtures/installed.ts'
 import { inAerc, inTerminal, settleAerc } from '../fixtures/agents.ts'
 import { tryAgent } from '../fixtures/agent-trial.ts'
-import { me, openOffice } from '../fixtures/mail-office.ts'
+import { me, openOffice, signedOut, slow } from '../fixtures/mail-office.ts'
 
 /** What both show when they could not sign in; they stay open then, and are killed. */
 const noMailbox = /\(no mailbox\)/
@@ -102,12 +102,22 @@ void t.test('agents that do both', needs(...dovecotProgram), async (t) => {
     t.match(mailServer.mails.slice(mails), [sent])
     t.match(mailServer.attempts.slice(asked), [{ user: me, mechanism: 'XOAUTH2' }])
 
-    // The daemon goes while aerc is open.
+    // It has read the mailbox, and there is no token when it sends.
     const accounts = join(desk.home, '.config', 'aerc', 'accounts.conf')
     const text = await readFile(accounts, 'utf8')
-    const down = `outgoing-cred-cmd = XOAUTHD_SOCKET=${join(desk.home, 'nobody')} `
-    await writeFile(accounts, text.replace('outgoing-cred-cmd = ', down))
-    t.match((await send()).output, /ReadCredentials\(outgoing\): .*exit status 69/, 'down')
+    const command = /(?<=^outgoing-cred-cmd = ).*/m
+    const without = (change: (line: string) => string) =>
+      writeFile(accounts, text.replace(command, change))
+    const troubles: [trouble: string, exit: number, change: (line: string) => string][] = [
+      ['signed out', 77, (line) => line.replace(me, signedOut)],
+      ['slow', 75, (line) => line.replace(me, slow)],
+      ['down', 69, (line) => `XOAUTHD_SOCKET=${join(desk.home, 'nobody')} ${line}`],
+    ]
+    for (const [trouble, exit, change] of troubles) {
+      await without(change)
+      const says = new RegExp(`ReadCredentials\\(outgoing\\): .*exit status ${exit}`)
+      t.match((await send()).output, says, trouble)
+    }
     t.equal(mailServer.attempts.length, asked + 1)
     t.same(mailServer.anonymous, [])
   })

@@ -1,9 +1,8 @@
 // Makes dist/: the program and what it needs of its packages, in a few files that start fast and are all
 // that users install. Vendor libraries stay in chunks of their own, loaded when an account needs them.
 // `--maps FOLDER` writes what leads back to the sources, apart from what is installed.
-import { Buffer } from 'node:buffer'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
@@ -13,17 +12,6 @@ for (const folder of ['dist', ...(maps ? [maps] : [])]) {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
 }
-/** Nothing leads back into packages: what is looked for there is ours. */
-const unmapped = {
-  name: 'packages without maps',
-  setup({ onLoad }) {
-    const none = Buffer.from('{"version":3,"sources":[],"mappings":""}').toString('base64')
-    onLoad({ filter: /\/node_modules\/.*\.[cm]?js$/ }, ({ path }) => ({
-      contents: `${readFileSync(path, 'utf8')}\n//# sourceMappingURL=data:application/json;base64,${none}`,
-    }))
-  },
-}
-
 const { outputFiles } = await build({
   entryPoints: ['src/cli.ts', 'src/client.ts'],
   outdir: 'dist',
@@ -42,7 +30,7 @@ const { outputFiles } = await build({
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },
   logLevel: 'warning',
-  ...(maps ? { sourcemap: 'external', sourcesContent: false, plugins: [unmapped] } : {}),
+  ...(maps ? { sourcemap: 'external', sourcesContent: false } : {}),
   write: false,
 })
 for (const { path, contents } of outputFiles)

@@ -11,7 +11,7 @@ import t, { type Test } from 'tap'
 import { ask } from '../src/client.ts'
 import { openStore } from '../src/store.ts'
 import { createAuthority } from './fixtures/certificates.ts'
-import { createHome, type Home } from './fixtures/daemon.ts'
+import { createHome, program, type Home } from './fixtures/daemon.ts'
 import { googleNames, startGoogleServer } from './fixtures/google-server.ts'
 import {
   grantWith,
@@ -23,7 +23,6 @@ import { withRealNames } from './fixtures/real-names.ts'
 import { createServiceAccount } from './fixtures/service-account.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const program = join(root, 'bin/xoauthd.js')
 const kills = Number(process.env['KILLS'] ?? 8)
 const me = 'me@uni.example'
 const microsoftAccount = `[[account]]
@@ -74,11 +73,9 @@ async function signIn(home: Home): Promise<string> {
   return storePath
 }
 
-/** @param variables are set by env(1), out of reach of what counts the coverage of the tests */
-async function startBuilt(home: Home, ...variables: readonly string[]) {
-  const command = ['NODE_OPTIONS=', ...variables, process.execPath, ...execArgv, program, 'serve']
-  const child = spawn('env', command, {
-    env: { ...home.env, ...env },
+async function startBuilt(home: Home, variables: NodeJS.ProcessEnv = {}) {
+  const child = spawn(process.execPath, [...execArgv, program, 'serve'], {
+    env: { ...home.env, ...env, ...variables },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const ended = once(child, 'exit')
@@ -111,7 +108,7 @@ void t.test(`a rotated grant survives ${kills} kills`, async (t) => {
 async function loadedBy(t: Test, home: Home, mailbox: string): Promise<readonly string[]> {
   const folder = join(home.path, 'coverage')
   mkdirSync(folder)
-  const { child, ended } = await startBuilt(home, `NODE_V8_COVERAGE=${folder}`)
+  const { child, ended } = await startBuilt(home, { NODE_V8_COVERAGE: folder })
   t.match(await ask([home.socket], `SMTP,explain,wait=20 ${mailbox}`), /Bearer /)
   child.kill()
   await ended

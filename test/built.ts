@@ -7,17 +7,15 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { getToken } from '../src/client.ts'
 import { createAuthority } from './fixtures/certificates.ts'
-import { createHome } from './fixtures/daemon.ts'
+import { createHome, program } from './fixtures/daemon.ts'
 import { apiNames, startMailApis } from './fixtures/mail-api-server.ts'
 import { googleNames, startGoogleServer } from './fixtures/google-server.ts'
 import { withRealNames } from './fixtures/real-names.ts'
 import { createServiceAccount } from './fixtures/service-account.ts'
 
-const program = fileURLToPath(new URL('../bin/xoauthd.js', import.meta.url))
 const built = new URL('../dist/client.js', import.meta.url).href
 
 void t.test('the bundle fetches a token with the library of Google', async (t) => {

@@ -47,7 +47,7 @@ void t.test('a program with the preload', async (t) => {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [...execArgv, '--input-type=module', '--eval', program, String(port)],
-    { env: { ...process.env, NODE_OPTIONS: '', ...env } },
+    { env: { ...process.env, ...env } },
   )
   t.same(JSON.parse(stdout), {
     https: 'response',

@@ -3,7 +3,7 @@
  * and nothing in the mailbox changes.
  */
 import type { TokenReply } from './client.ts'
-import type { HostPort } from './endpoint.ts'
+import { inBrackets, type HostPort } from './endpoint.ts'
 import { LoginRefused, Unavailable } from './errors.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import { signInToImap, type AskToken } from './imap-login.ts'
@@ -104,5 +104,5 @@ function unreachableHint({ port }: HostPort): string {
 }
 
 function nameOf({ host, port }: HostPort): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+  return `${inBrackets(host)}:${port}`
 }

@@ -14,10 +14,15 @@ export function parseHostPort(value: string): HostPort | undefined {
   return host !== undefined && port <= 65535 ? { host, port } : undefined
 }
 
+/** @returns a host as it stands before a port: an IPv6 address in brackets */
+export function inBrackets(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
 /** @returns whether nobody but this very machine can connect to a `host:port` */
 export function isLoopbackHostPort(value: string): boolean {
   const host = parseHostPort(value)?.host
-  return host !== undefined && isLoopback(host.includes(':') ? `[${host}]` : host)
+  return host !== undefined && isLoopback(inBrackets(host))
 }
 
 /** @returns whether a token or a secret may be sent there */

@@ -8,7 +8,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { BlockList, isIP } from 'node:net'
-import { isLoopback } from './endpoint.ts'
+import { inBrackets, isLoopback } from './endpoint.ts'
 import { addNetwork, hostNameOf, type HttpConfig } from './http-config.ts'
 
 /** Where a connection came from and where it arrived; both undefined on a UNIX socket. */
@@ -41,11 +41,7 @@ export function isOwnName(
   const name = hostNameOf(authority ?? '')
   if (name === undefined) return false
   if (isLoopback(name) || name === '::1' || hosts.includes(name)) return true
-  return name === listen.host.toLowerCase() || name === hostNameOf(inUrl(plain(localAddress)))
-}
-
-function inUrl(address: string): string {
-  return address.includes(':') ? `[${address}]` : address
+  return name === listen.host.toLowerCase() || name === hostNameOf(inBrackets(plain(localAddress)))
 }
 
 /** An IPv4 client of an IPv6 listener. */

@@ -13,6 +13,7 @@ import type { Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { bindSocket } from './bind.ts'
 import { createScope } from './credentials.ts'
+import { inBrackets } from './endpoint.ts'
 import { Misconfigured } from './errors.ts'
 import { credentialCheck, networkCheck } from './http-access.ts'
 import { answer, type Desk, type HttpService } from './http-answer.ts'
@@ -212,8 +213,7 @@ function addressOf(server: Server, { listen, tls }: HttpConfig): string {
   if (listen.kind === 'unix') return listen.path
   const bound = server.address()
   const port = typeof bound === 'object' && bound ? bound.port : listen.port
-  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
-  return `${tls ? 'https' : 'http'}://${host}:${port}`
+  return `${tls ? 'https' : 'http'}://${inBrackets(listen.host)}:${port}`
 }
 
 function reasonOf(error: unknown): string {

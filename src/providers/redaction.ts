@@ -12,7 +12,7 @@ const longest = 200
 /** Far more than anybody reads of a server's words. */
 const longestText = 16_384
 /** What HTML makes of a letter at the most; a letter of two bytes has no longer form than two of these. */
-const longestForm = 9
+const longestForm = 10
 /** What random letters are made of, and sentences and addresses are not. */
 const tokenPattern = /^[\w.~+/=-]{24,}$/
 /** Of a token; shorter pieces tell nobody anything. */

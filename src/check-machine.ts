@@ -11,8 +11,8 @@ import { userName } from './identity.ts'
 import { octal } from './octal.ts'
 import type { SocketConfig } from './socket-config.ts'
 import type { DaemonStatus } from './status.ts'
-import { unsavedTrouble } from './status-table.ts'
 import { encryptionOf } from './store-encryption.ts'
+import { unsavedTrouble } from './store-status.ts'
 
 /** What is known before anything is looked at. */
 export interface Machine {

@@ -10,8 +10,8 @@ import {
   type AccountCondition,
   type AccountStatus,
   type DaemonStatus,
-  type StoreStatus,
 } from './status.ts'
+import { unsavedTrouble, type StoreStatus } from './store-status.ts'
 import { wrapped } from './wrap.ts'
 
 export interface Page {
@@ -113,22 +113,6 @@ function noteLines({ text, paint }: Note, columns: number, colours: boolean): st
   return lines
     .map((line, at) => `${indent}${at === 0 ? '' : '    '}${line}`)
     .map((line) => (colours ? paint(line) : line))
-}
-
-/** @returns what is wrong, and what to do, where new sign-ins are in the daemon's memory alone */
-export function unsavedTrouble({
-  path,
-  // A daemon that is older than this program does not say.
-  unsaved = [],
-}: Pick<StoreStatus, 'path'> & Partial<StoreStatus>):
-  { readonly message: string; readonly hint: string } | undefined {
-  const [first] = unsaved
-  if (first === undefined) return undefined
-  const others = unsaved.length === 1 ? '' : ` and ${unsaved.length - 1} more`
-  return {
-    message: `the store ${path} did not take the new sign-in of ${first}${others}: it is in memory alone`,
-    hint: 'make room on the disk, or correct the permissions of the store; end xoauthd only after that',
-  }
 }
 
 function unsavedNote(store: StoreStatus): Note[] {

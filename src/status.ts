@@ -5,11 +5,10 @@
 import { wildcardDomain } from './address.ts'
 import { agents } from './agents/index.ts'
 import { isTooLong, xoauth2Bytes } from './agents/lengths.ts'
-import { StoreLocked, asFailure, type Failure } from './errors.ts'
+import { StoreLocked } from './errors.ts'
 import { predictionFor, type Kept } from './kept.ts'
 import { remainingMs, type Slot } from './slot.ts'
-import { encryptionOf } from './store-encryption.ts'
-import type { StoreKey } from './store-key.ts'
+import type { StoreStatus } from './store-status.ts'
 import { version } from './version.ts'
 
 export type AccountCondition =
@@ -50,20 +49,6 @@ export interface AccountStatus {
   readonly hint: string
 }
 
-export interface StoreStatus {
-  readonly path: string
-  /** Whether what is written is encrypted. */
-  readonly encrypted: boolean
-  /** Files of sign-ins that are not: all of them, or what a conversion that broke off has left. */
-  readonly plain_files: number
-  /** Whether its key is missing or another one. */
-  readonly locked: boolean
-  /** The accounts whose newest sign-in the disk did not take: it is in the daemon's memory alone. */
-  readonly unsaved: readonly string[]
-  readonly message: string
-  readonly hint: string
-}
-
 export interface DaemonStatus {
   readonly version: 1
   readonly program: string
@@ -85,33 +70,6 @@ export const conditions: readonly AccountCondition[] = [
   'idle',
   'fresh',
 ]
-
-/**
- * What there is to say of a store; that it cannot be read is a part of it.
- *
- * @param unsaved the accounts whose grants are not on disk
- */
-export async function storeStatus(
-  path: string,
-  key: StoreKey,
-  unsaved: readonly string[],
-): Promise<StoreStatus> {
-  let trouble: Failure | undefined = key.trouble()
-  const locked = trouble !== undefined
-  const encryption = await encryptionOf(path).catch((error: unknown) => {
-    trouble = asFailure(error)
-    return { encrypted: false, plainFiles: 0 }
-  })
-  return {
-    path,
-    encrypted: encryption.encrypted,
-    plain_files: encryption.plainFiles,
-    locked,
-    unsaved,
-    message: trouble?.message ?? '',
-    hint: trouble?.hint ?? '',
-  }
-}
 
 /** @param nowMs the wall clock, epoch ms */
 export function daemonStatus(

@@ -1,0 +1,61 @@
+/** What STATUS tells of the store: where it is, whether it is encrypted, and what it lacks. No secret is in it. */
+import { asFailure, type Failure } from './errors.ts'
+import { encryptionOf } from './store-encryption.ts'
+import type { StoreKey } from './store-key.ts'
+
+export interface StoreStatus {
+  readonly path: string
+  /** Whether what is written is encrypted. */
+  readonly encrypted: boolean
+  /** Files of sign-ins that are not: all of them, or what a conversion that broke off has left. */
+  readonly plain_files: number
+  /** Whether its key is missing or another one. */
+  readonly locked: boolean
+  /** The accounts whose newest sign-in the disk did not take: it is in the daemon's memory alone. */
+  readonly unsaved: readonly string[]
+  readonly message: string
+  readonly hint: string
+}
+
+/**
+ * What there is to say of a store; that it cannot be read is a part of it.
+ *
+ * @param unsaved the accounts whose grants are not on disk
+ */
+export async function storeStatus(
+  path: string,
+  key: StoreKey,
+  unsaved: readonly string[],
+): Promise<StoreStatus> {
+  let trouble: Failure | undefined = key.trouble()
+  const locked = trouble !== undefined
+  const encryption = await encryptionOf(path).catch((error: unknown) => {
+    trouble = asFailure(error)
+    return { encrypted: false, plainFiles: 0 }
+  })
+  return {
+    path,
+    encrypted: encryption.encrypted,
+    plain_files: encryption.plainFiles,
+    locked,
+    unsaved,
+    message: trouble?.message ?? '',
+    hint: trouble?.hint ?? '',
+  }
+}
+
+/** @returns what is wrong, and what to do, where new sign-ins are in the daemon's memory alone */
+export function unsavedTrouble({
+  path,
+  // A daemon that is older than this program does not say.
+  unsaved = [],
+}: Pick<StoreStatus, 'path'> & Partial<StoreStatus>):
+  { readonly message: string; readonly hint: string } | undefined {
+  const [first] = unsaved
+  if (first === undefined) return undefined
+  const others = unsaved.length === 1 ? '' : ` and ${unsaved.length - 1} more`
+  return {
+    message: `the store ${path} did not take the new sign-in of ${first}${others}: it is in memory alone`,
+    hint: 'make room on the disk, or correct the permissions of the store; end xoauthd only after that',
+  }
+}

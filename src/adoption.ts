@@ -8,16 +8,15 @@
  */
 import type { Accounts } from './accounts.ts'
 import { wildcardDomain } from './address.ts'
+import { eachOf } from './each-of.ts'
 import { Misconfigured, asFailure, type Failure } from './errors.ts'
 import { createKept, newSlot, recall as recallGrant, type Kept } from './kept.ts'
 import { usable, type Renewal } from './renewal.ts'
 import type { Saving } from './saving.ts'
 import { deferred, endWaiting, isLocked, remainingMs, settled, type Slot } from './slot.ts'
 import type { Store } from './store.ts'
+import { filesAtOnce } from './store-disk.ts'
 import type { StoredGrant } from './store-record.ts'
-
-/** Files of the store that are read side by side: all of them at once leave 13 KB of holes each. */
-const readersAtOnce = 16
 
 export interface Adoption {
   /** Takes over a list of accounts; those that did not change keep their tokens. Never rejects. */
@@ -72,14 +71,6 @@ export function createAdoption(options: {
       if (accounts.get(old.account.user)?.grant !== old.grant) saving.mind(old)
     }
     return added
-  }
-
-  async function recallAll(added: readonly Kept[], nowMs: number): Promise<void> {
-    const left = added.values()
-    const reader = async () => {
-      for (const kept of left) await recall(kept, nowMs)
-    }
-    await Promise.all(Array.from({ length: readersAtOnce }, reader))
   }
 
   /** Takes up what the store remembers, so that a restart serves at once and asks nobody. */
@@ -145,7 +136,10 @@ export function createAdoption(options: {
     async adopt(list, nowMs) {
       const added = replace(list, nowMs)
       const locked = [...accounts.values()].filter(({ slots }) => [...slots.own()].some(isLocked))
-      await Promise.all([recallAll(added, nowMs), ...locked.map(lookAgain)])
+      await Promise.all([
+        eachOf(added, filesAtOnce, (kept) => recall(kept, nowMs)),
+        ...locked.map(lookAgain),
+      ])
     },
 
     async look(kept) {

@@ -28,6 +28,8 @@ export interface Identity {
 export class DamagedAgeFile extends Error {}
 
 const intro = 'age-encryption.org/v1\n'
+/** As much of a file tells whether it is one of age. */
+export const ageIntroBytes = intro.length
 /** RFC 8410: what comes before the 32 bytes of a key. */
 const pkcs8Prefix = Buffer.from('302e020100300506032b656e04220420', 'hex')
 const spkiPrefix = Buffer.from('302a300506032b656e032100', 'hex')

@@ -25,7 +25,7 @@ import { createSecretReader, type ReadSecret } from './secret.ts'
 import { daemonStatus } from './status.ts'
 import { storeStatus } from './store-status.ts'
 import { openStore } from './store.ts'
-import { encryptionOf } from './store-encryption.ts'
+import { recipientsOf } from './store-encryption.ts'
 import { createStoreKey, keySourceOf } from './store-key.ts'
 import { createTransport } from './transport.ts'
 import { version } from './version.ts'
@@ -163,8 +163,8 @@ export async function startDaemon(
 
   /** Only where something is encrypted: reading a key may put a question before a person. */
   async function unlock(): Promise<void> {
-    const { encrypted } = await encryptionOf(store.path).catch(() => ({ encrypted: true }))
-    if (!encrypted && !key.trouble()) return
+    const recipients = await recipientsOf(store.path).catch(() => undefined)
+    if (recipients?.length === 0 && !key.trouble()) return
     await Promise.race([key.unlock(), sleep(keyPatienceMs, undefined, { ref: false })])
   }
 

@@ -6,8 +6,9 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { encryptTo, readRecipients } from './age.ts'
-import { isAgeFile } from './age-file.ts'
-import { readPrivate, removeFiles, replaceFile } from './store-disk.ts'
+import { ageIntroBytes, isAgeFile } from './age-file.ts'
+import { eachOf } from './each-of.ts'
+import { filesAtOnce, readPrivate, removeFiles, replaceFile } from './store-disk.ts'
 
 const fileOf = (store: string) => join(store, 'recipient')
 
@@ -49,8 +50,10 @@ export interface Encryption {
 /** @rejects Failure when the store cannot be read */
 export async function encryptionOf(store: string): Promise<Encryption> {
   const { length } = await recipientsOf(store)
-  const files = await filesOf(store)
-  const kept = await Promise.all(files.map((name) => readPrivate(join(store, name))))
-  const plain = kept.filter((bytes) => bytes && !isAgeFile(bytes))
-  return { encrypted: length > 0, plainFiles: plain.length }
+  let plainFiles = 0
+  await eachOf(await filesOf(store), filesAtOnce, async (name) => {
+    const beginning = await readPrivate(join(store, name), ageIntroBytes)
+    if (beginning && !isAgeFile(beginning)) plainFiles++
+  })
+  return { encrypted: length > 0, plainFiles }
 }

@@ -14,6 +14,7 @@ import { createKept, newSlot, recall as recallGrant, type Kept } from './kept.ts
 import { usable, type Renewal } from './renewal.ts'
 import type { Saving } from './saving.ts'
 import { deferred, endWaiting, isLocked, remainingMs, settled, type Slot } from './slot.ts'
+import { addOwnSlot, allSlots, askedSlot } from './slot-table.ts'
 import type { Store } from './store.ts'
 import { filesAtOnce } from './store-disk.ts'
 import type { StoredGrant } from './store-record.ts'
@@ -67,7 +68,7 @@ export function createAdoption(options: {
       accounts.set(account.user, kept)
     }
     for (const old of before.values()) {
-      for (const slot of old.slots.all()) endWaiting(slot)
+      for (const slot of allSlots(old.slots)) endWaiting(slot)
       if (accounts.get(old.account.user)?.grant !== old.grant) saving.mind(old)
     }
     return added
@@ -80,7 +81,7 @@ export function createAdoption(options: {
       for (const service of account.services) {
         const request = { service, mailbox: account.user }
         const key = account.provider.tokenKey(request)
-        if (!kept.slots.get(key)) kept.slots.addOwn(newSlot(kept, key, request, nowMs))
+        if (!askedSlot(kept.slots, key)) addOwnSlot(kept.slots, newSlot(kept, key, request, nowMs))
       }
     if (!account.provider.usesGrant) return
     // Trouble with the store is met again, and said, by the first refresh.
@@ -88,7 +89,7 @@ export function createAdoption(options: {
     if (found?.stored.binding !== account.provider.binding) return
     if (kept.grant.version === undefined) recallGrant(kept.grant, found.stored)
     kept.grant.version ??= found.version
-    for (const slot of kept.slots.own()) {
+    for (const slot of kept.slots.own.values()) {
       const token = found.stored.tokens[slot.key]
       if (slot.state.kind === 'idle' && token && remainingMs(token, nowMs) > 0)
         slot.state = settled(token, random())
@@ -97,7 +98,7 @@ export function createAdoption(options: {
 
   /** @returns whether any slot was waiting for the key of the store */
   function unlocked(kept: Kept, go: (slot: Slot) => void): boolean {
-    const locked = [...kept.slots.all()].filter(isLocked)
+    const locked = [...allSlots(kept.slots)].filter(isLocked)
     locked.forEach(go)
     return locked.length > 0
   }
@@ -109,7 +110,7 @@ export function createAdoption(options: {
    */
   function takeUp(kept: Kept, stored: StoredGrant): ReadonlySet<Slot> {
     const served = new Set<Slot>()
-    for (const slot of kept.slots.all()) {
+    for (const slot of allSlots(kept.slots)) {
       const token = usable(stored.tokens[slot.key], slot, now())
       if (token && !slot.attempt) {
         slot.state = settled(token, random())
@@ -135,7 +136,9 @@ export function createAdoption(options: {
   return {
     async adopt(list, nowMs) {
       const added = replace(list, nowMs)
-      const locked = [...accounts.values()].filter(({ slots }) => [...slots.own()].some(isLocked))
+      const locked = [...accounts.values()].filter(({ slots }) =>
+        [...slots.own.values()].some(isLocked),
+      )
       await Promise.all([
         eachOf(added, filesAtOnce, (kept) => recall(kept, nowMs)),
         ...locked.map(lookAgain),
@@ -148,7 +151,7 @@ export function createAdoption(options: {
         return stored ? takeUp(kept, stored) : new Set()
       } catch (error) {
         // Signed out, which is seen although the provider may be out of reach.
-        for (const slot of kept.slots.all()) fail(kept, slot, asFailure(error))
+        for (const slot of allSlots(kept.slots)) fail(kept, slot, asFailure(error))
         throw error
       }
     },
@@ -159,7 +162,7 @@ export function createAdoption(options: {
 
 /** A reload often follows a repair that the file itself does not show: of a key, of a secret. */
 function tryAgain(kept: Kept, nowMs: number): void {
-  for (const slot of kept.slots.all())
+  for (const slot of allSlots(kept.slots))
     if (slot.state.kind === 'stopped' && slot.state.failure instanceof Misconfigured)
       slot.state = deferred(slot.state, nowMs)
 }

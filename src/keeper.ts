@@ -30,6 +30,7 @@ import {
   settled,
   type Slot,
 } from './slot.ts'
+import { allSlots } from './slot-table.ts'
 import type { Store } from './store.ts'
 
 export interface Keeper {
@@ -103,7 +104,7 @@ export function createKeeper(options: {
   function slotsOf(kept: Kept, mailbox: string): Slot[] {
     // Somebody mistyped a mailbox once: that is no reason to fail for all others.
     if (wildcardDomain(mailbox) !== undefined)
-      return [...kept.slots.all()].filter((slot) => !isUnknown(slot))
+      return [...allSlots(kept.slots)].filter((slot) => !isUnknown(slot))
     const { services } = kept.account
     return [
       ...new Set(services.map((service) => slotFor(kept, hosts, { service, mailbox }, now()))),
@@ -145,7 +146,7 @@ export function createKeeper(options: {
     const nowMs = now()
     for (const kept of accounts.values()) {
       if (kept.account.provider.authority !== authority) continue
-      for (const slot of kept.slots.all())
+      for (const slot of allSlots(kept.slots))
         if (slot.state.kind === 'failing' || dueAtMs(slot) <= nowMs)
           slot.state = deferred(slot.state, nowMs + (slot.waiting ? 0 : random() * spreadMs))
     }
@@ -163,7 +164,7 @@ export function createKeeper(options: {
     fail(kept, slot, failure)
     // What holds for the grant holds for all of its tokens.
     if (failure instanceof SignInNeeded && failure.certain)
-      for (const other of kept.slots.all()) if (other !== slot) fail(kept, other, failure)
+      for (const other of allSlots(kept.slots)) if (other !== slot) fail(kept, other, failure)
     // A locked store is said once, and not by each account.
     const told = failure instanceof StoreLocked
     const repeated = told || ('failure' in before && before.kind === slot.state.kind)
@@ -201,7 +202,7 @@ export function createKeeper(options: {
     log.warn('clock set back', { seconds: Math.round((tickedAtMs - nowMs) / 1000) })
     hosts.clockSetBack(nowMs)
     for (const kept of accounts.values())
-      for (const slot of kept.slots.all()) {
+      for (const slot of allSlots(kept.slots)) {
         slot.askedAtMs = Math.min(slot.askedAtMs, nowMs)
         slot.state = replanned(slot.state, nowMs + random() * spreadMs)
       }
@@ -217,7 +218,7 @@ export function createKeeper(options: {
 
   async function close(): Promise<void> {
     stopping.abort()
-    for (const { slots } of accounts.values()) for (const slot of slots.all()) endWaiting(slot)
+    for (const { slots } of accounts.values()) for (const slot of allSlots(slots)) endWaiting(slot)
     await Promise.all(running)
     await saving.finish()
   }

@@ -6,7 +6,7 @@ import { predictEnd, type Prediction } from './prediction.ts'
 import type { Expiry } from './providers/provider.ts'
 import type { TokenRequest } from './providers/provider.ts'
 import { createSlot, type Slot } from './slot.ts'
-import { createSlotTable, type SlotTable } from './slot-table.ts'
+import { addSlot, askedSlot, makeRoom, createSlotTable, type SlotTable } from './slot-table.ts'
 import type { StoredGrant, Version } from './store-record.ts'
 
 export interface Kept {
@@ -69,7 +69,7 @@ export function predictionFor({ account, grant, credential }: Kept): Prediction 
 
 /** Whether nothing but a person can help one of the account's own slots. */
 export function isStopped({ slots }: Kept): boolean {
-  for (const { state } of slots.own()) if (state.kind === 'stopped') return true
+  for (const { state } of slots.own.values()) if (state.kind === 'stopped') return true
   return false
 }
 
@@ -103,12 +103,12 @@ const crowdedRetryMs = 5_000
 export function slotFor(kept: Kept, hosts: Crowds, request: TokenRequest, nowMs: number): Slot {
   const { wildcard, provider } = kept.account
   const key = provider.tokenKey(request)
-  const present = kept.slots.get(key)
+  const present = askedSlot(kept.slots, key)
   if (present) return present
-  if (wildcard && (hosts.isCrowded(provider.authority) || !kept.slots.makeRoom()))
+  if (wildcard && (hosts.isCrowded(provider.authority) || !makeRoom(kept.slots)))
     throw new Unavailable(`too many tokens are being fetched from ${provider.authority}`, {
       trouble: 'waiting',
       retryAfterMs: crowdedRetryMs,
     })
-  return kept.slots.add(newSlot(kept, key, request, nowMs))
+  return addSlot(kept.slots, newSlot(kept, key, request, nowMs))
 }

@@ -8,6 +8,7 @@
 import { SignInNeeded, StoreLocked, UnknownAccount, type Failure } from './errors.ts'
 import { predictionFor, type Kept } from './kept.ts'
 import { remainingMs, type Slot } from './slot.ts'
+import { allSlots } from './slot-table.ts'
 
 /** What `XOAUTHD_EVENT` can be. */
 export type NoticeEvent =
@@ -108,7 +109,7 @@ function endingOf(kept: Kept, nowMs: number): Trouble | undefined {
 }
 
 function troubleOf({ account, slots }: Kept, nowMs: number): Trouble | undefined {
-  for (const slot of slots.all()) {
+  for (const slot of allSlots(slots)) {
     const event = eventOf(slot, nowMs)
     if (event === undefined || !('failure' in slot.state)) continue
     const { message, hint }: Failure = slot.state.failure

@@ -7,6 +7,7 @@
 import type { Hosts } from './hosts.ts'
 import type { Kept } from './kept.ts'
 import { dueAtMs, lifetimeMs, type Slot } from './slot.ts'
+import { allSlots, isOwnSlot } from './slot-table.ts'
 
 /** The longest that anything waits for the next look at the clock. */
 export const tickMs = 30_000
@@ -33,7 +34,7 @@ export function planTick(
   const due: Due[] = []
   let delayMs = tickMs
   for (const kept of accounts)
-    for (const slot of kept.slots.all()) {
+    for (const slot of allSlots(kept.slots)) {
       if (slot.attempt || !isKeptFresh(kept, slot, nowMs)) continue
       const startsAtMs = startableAtMs(kept, slot, hosts)
       if (startsAtMs <= nowMs) due.push({ kept, slot })
@@ -67,7 +68,7 @@ function isKeptFresh(kept: Kept, slot: Slot, nowMs: number): boolean {
   if (slot.waiting) return true
   const { state, askedAtMs } = slot
   if (state.token?.expiryKnown === false) return false
-  if (kept.slots.isOwn(slot))
+  if (isOwnSlot(kept.slots, slot))
     return nowMs - askedAtMs < forgottenMs || slot === firstOf(kept) || isUnused(kept, nowMs)
   if (state.kind === 'stopped') return false
   return state.kind === 'live' ? askedAtMs > state.token.obtainedAtMs : nowMs - askedAtMs < tryingMs
@@ -79,6 +80,6 @@ function isUnused({ grant }: Kept, nowMs: number): boolean {
 }
 
 function firstOf(kept: Kept): Slot | undefined {
-  for (const slot of kept.slots.own()) return slot
+  for (const slot of kept.slots.own.values()) return slot
   return undefined
 }

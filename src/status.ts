@@ -8,6 +8,7 @@ import { isTooLong, xoauth2Bytes } from './agents/lengths.ts'
 import { StoreLocked } from './errors.ts'
 import { predictionFor, type Kept } from './kept.ts'
 import { remainingMs, type Slot } from './slot.ts'
+import { allSlots, askedSlot, isOwnSlot } from './slot-table.ts'
 import type { StoreStatus } from './store-status.ts'
 import { version } from './version.ts'
 
@@ -102,9 +103,9 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
   let expiresAtMs = Infinity
   let tokens = 0
   let longest = { login: '', bytes: 0 }
-  for (const slot of kept.slots.all()) {
+  for (const slot of allSlots(kept.slots)) {
     // A mailbox that the provider does not know says nothing of the account.
-    if (isUnknown(slot) && !kept.slots.isOwn(slot)) continue
+    if (isUnknown(slot) && !isOwnSlot(kept.slots, slot)) continue
     if (!worst || rankOf(slot) < rankOf(worst)) worst = slot
     const { token } = slot.state
     if (!token || remainingMs(token, nowMs) <= 0) continue
@@ -140,7 +141,7 @@ function scopesOf({ account, slots }: Kept, nowMs: number): AccountStatus['scope
   if (!provider.usesGrant) return {}
   const granted: Record<string, readonly string[] | null> = {}
   for (const service of services) {
-    const token = slots.get(provider.tokenKey({ service, mailbox }))?.state.token
+    const token = askedSlot(slots, provider.tokenKey({ service, mailbox }))?.state.token
     if (token && remainingMs(token, nowMs) > 0) granted[service] = token.scopes ?? null
   }
   return granted

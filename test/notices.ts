@@ -12,6 +12,7 @@ import { createKept, type Kept } from '../src/kept.ts'
 import { predictEnd } from '../src/prediction.ts'
 import { planNotices, troublesIn, type Notice, type Told, type Trouble } from '../src/notices.ts'
 import { createSlot, failedState, settled, type SlotState } from '../src/slot.ts'
+import { addOwnSlot } from '../src/slot-table.ts'
 import { accountOf, createProvider, hourMs, startMs, tokenOf } from './fixtures/keeper-place.ts'
 
 const minute = 60_000
@@ -102,7 +103,7 @@ function keptWith(user: string, state: SlotState): Kept {
   const kept = createKept(accountOf(user, createProvider()))
   const slot = createSlot('', { service: 'smtp', mailbox: user }, [], startMs)
   slot.state = state
-  kept.slots.addOwn(slot)
+  addOwnSlot(kept.slots, slot)
   return kept
 }
 

@@ -9,6 +9,7 @@ import {
 } from '../src/errors.ts'
 import { createKept, type Kept } from '../src/kept.ts'
 import { createSlot, failedState, settled, type SlotState } from '../src/slot.ts'
+import { addOwnSlot, addSlot } from '../src/slot-table.ts'
 import { daemonStatus, type AccountStatus } from '../src/status.ts'
 import { version } from '../src/version.ts'
 import { accountOf, createProvider, hourMs, startMs, tokenOf } from './fixtures/keeper-place.ts'
@@ -22,8 +23,8 @@ function keptWith(user: string, own: SlotState[], others: SlotState[] = []): Kep
     made.state = state
     return made
   }
-  own.forEach((state, n) => kept.slots.addOwn(slot(state, n)))
-  others.forEach((state, n) => kept.slots.add(slot(state, 100 + n)))
+  own.forEach((state, n) => addOwnSlot(kept.slots, slot(state, n)))
+  others.forEach((state, n) => addSlot(kept.slots, slot(state, 100 + n)))
   return kept
 }
 

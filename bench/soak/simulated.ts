@@ -94,7 +94,7 @@ export async function simulate(options: Simulation): Promise<Figures> {
 
   await keeper.adopt(accountsOf(list.map(({ account }) => account)), nowMs)
   // They are the same to the end.
-  const slots = [...keeper.kept()].flatMap((kept) => [...kept.slots.own()])
+  const slots = [...keeper.kept()].flatMap((kept) => [...kept.slots.own.values()])
   const quiet = async (): Promise<void> => {
     do await turn()
     while (slots.some(({ attempt }) => attempt !== undefined))

@@ -8,10 +8,14 @@
 import { Misconfigured, SignInNeeded } from '../errors.ts'
 import { applicationScopes, cloudOf } from './microsoft-clouds.ts'
 import {
+  applicationOf,
+  expiryOf,
+  nameOf,
   registrationEntries,
   registrationOf,
   registrationProblems,
   sharedTenants,
+  withConsentPage,
   type RegistrationSettings,
 } from './microsoft-registration.ts'
 import { redeemCredentials } from './msal.ts'
@@ -58,22 +62,22 @@ export const microsoftApp = providerKind({
 
     return {
       authority: registration.cloud.login,
-      binding: `microsoft-app ${registration.name}`,
+      binding: `microsoft-app ${nameOf(registration)}`,
       usesGrant: false,
       // The mailbox is no part of it.
       tokenKey: ({ service }) => (scopes[service] ?? []).join(' '),
-      expiry: () => registration.expiry(),
+      expiry: () => expiryOf(registration),
 
       async check() {
-        await registration.read()
+        await applicationOf(registration)
       },
 
       async refresh(_grant, { service }, nowMs, signal) {
         const asked = scopes[service] ?? []
-        const application = await registration.read()
+        const application = await applicationOf(registration)
         const exchanged = await redeemCredentials(application, asked, { transport, nowMs, signal })
         if (exchanged.kind === 'tokens') return { token: exchanged.answer.token }
-        throw registration.explain(withoutPerson(exchanged.failure), asked)
+        throw withConsentPage(registration, withoutPerson(exchanged.failure), asked)
       },
     }
   },

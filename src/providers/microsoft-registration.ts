@@ -57,22 +57,13 @@ export type RegistrationSettings = Output<typeof registrationEntries>
 /** Tenants that stand for many. */
 export const sharedTenants = ['common', 'organizations', 'consumers']
 
+/** A thousand accounts may have one each, so it is plain state. */
 export interface Registration {
+  readonly settings: RegistrationSettings
   readonly cloud: Cloud
-  /** Whom a grant belongs to: client and issuer. */
-  readonly name: string
-  /** Whether it has no secret and no certificate. */
-  readonly isPublic: boolean
-  /** @rejects Failure when the secret or the certificate cannot be read */
-  read(): Promise<Application>
-  /** See `Provider.expiry`. */
-  expiry(): Promise<Expiry | undefined>
-  /**
-   * A failure with the address where an administrator consents, where that is what is missing.
-   *
-   * @param scopes that were asked for
-   */
-  explain(failure: Failure, scopes: readonly string[]): Failure
+  /** Where an administrator's consent ends. */
+  readonly redirectUri: string
+  readonly readSecret: ReadSecret
 }
 
 export function registrationOf(
@@ -81,72 +72,91 @@ export function registrationOf(
   readSecret: ReadSecret,
 ): Registration {
   const cloud = cloudOf(settings.cloud, settings.cloud_hosts)
-  const { client_id: clientId, certificate } = settings
+  return { settings, cloud, redirectUri, readSecret }
+}
 
-  async function readCertificate() {
-    if (certificate === undefined) return undefined
-    return parseClientCertificate(await readSecret(certificate), describeSecret(certificate))
-  }
+/** @returns whom a grant belongs to: client and issuer */
+export function nameOf({ settings, cloud }: Registration): string {
+  return `${settings.client_id} at ${cloud.login}/${settings.tenant}`
+}
 
-  function adminConsent(scopes: readonly string[]): string {
-    // It takes no other name for all tenants: learn.microsoft.com/entra/identity-platform/v2-admin-consent
-    const where = settings.tenant === 'common' ? 'organizations' : settings.tenant
-    const url = new URL(`https://${cloud.login}/${where}/v2.0/adminconsent`)
-    url.searchParams.set('client_id', clientId)
-    url.searchParams.set('scope', scopes.join(' '))
-    url.searchParams.set('redirect_uri', redirectUri)
-    return url.href
-  }
+/** @returns whether it has no secret and no certificate */
+export function isPublic({ settings }: Registration): boolean {
+  return settings.client_secret === undefined && settings.certificate === undefined
+}
 
+/** @rejects Failure when the secret or the certificate cannot be read */
+export async function applicationOf(registration: Registration): Promise<Application> {
+  const { settings, cloud, readSecret } = registration
   return {
-    cloud,
-    name: `${clientId} at ${cloud.login}/${settings.tenant}`,
-    isPublic: settings.client_secret === undefined && certificate === undefined,
-
-    async read() {
-      const value = settings.client_secret && (await readSecret(settings.client_secret))
-      return {
-        clientId,
-        loginHost: cloud.login,
-        tenant: settings.tenant,
-        secret: value,
-        certificate: await readCertificate(),
-      }
-    },
-
-    async expiry() {
-      const own = await readCertificate()
-      const console = 'Entra admin center, App registrations, Certificates & secrets'
-      if (own)
-        return {
-          what: `the certificate of client ${clientId}`,
-          atMs: own.expiresAtMs,
-          hint: `make a new one, add it under ${console}, put it in the place of the old one, then run: xoauthd reload`,
-        }
-      if (settings.client_secret_expires === undefined) return undefined
-      return {
-        what: `the client secret of client ${clientId}`,
-        atMs: settings.client_secret_expires,
-        hint: `make a new one under ${console}, put it and client_secret_expires in the place of the old ones, then run: xoauthd reload`,
-      }
-    },
-
-    explain(failure, scopes) {
-      if (!isAboutConsent(failure) || settings.tenant === 'consumers') return failure
-      const administrator = `an administrator of the tenant can consent for everybody: ${adminConsent(scopes)} (the page it ends at need not load)`
-      // Whose consent is missing may give it, if the tenant lets them, where the browser asks for all of it.
-      const person = failure instanceof SignInNeeded && !/AADSTS9009[45]\b/.test(failure.message)
-      const hint = person ? `sign in without --device; or ${administrator}` : administrator
-      const detail = { cause: failure.cause, hint }
-      return failure instanceof SignInNeeded
-        ? new SignInNeeded(failure.message, {
-            ...detail,
-            because: failure.because,
-            grant: failure.grant,
-          })
-        : new Misconfigured(failure.message, detail)
-    },
+    clientId: settings.client_id,
+    loginHost: cloud.login,
+    tenant: settings.tenant,
+    secret: settings.client_secret && (await readSecret(settings.client_secret)),
+    certificate: await readCertificate(registration),
   }
+}
+
+/** See `Provider.expiry`. */
+export async function expiryOf(registration: Registration): Promise<Expiry | undefined> {
+  const { client_id: clientId, client_secret_expires: secretExpiresAtMs } = registration.settings
+  const own = await readCertificate(registration)
+  const console = 'Entra admin center, App registrations, Certificates & secrets'
+  if (own)
+    return {
+      what: `the certificate of client ${clientId}`,
+      atMs: own.expiresAtMs,
+      hint: `make a new one, add it under ${console}, put it in the place of the old one, then run: xoauthd reload`,
+    }
+  if (secretExpiresAtMs === undefined) return undefined
+  return {
+    what: `the client secret of client ${clientId}`,
+    atMs: secretExpiresAtMs,
+    hint: `make a new one under ${console}, put it and client_secret_expires in the place of the old ones, then run: xoauthd reload`,
+  }
+}
+
+async function readCertificate({ settings: { certificate }, readSecret }: Registration) {
+  if (certificate === undefined) return undefined
+  return parseClientCertificate(await readSecret(certificate), describeSecret(certificate))
+}
+
+/**
+ * A failure with the address where an administrator consents, where that is what is missing.
+ *
+ * @param scopes that were asked for
+ */
+export function withConsentPage(
+  registration: Registration,
+  failure: Failure,
+  scopes: readonly string[],
+): Failure {
+  if (!isAboutConsent(failure) || registration.settings.tenant === 'consumers') return failure
+  const administrator = `an administrator of the tenant can consent for everybody: ${adminConsent(registration, scopes)} (the page it ends at need not load)`
+  // Whose consent is missing may give it, if the tenant lets them, where the browser asks for all of it.
+  const person = failure instanceof SignInNeeded && !/AADSTS9009[45]\b/.test(failure.message)
+  const hint = person ? `sign in without --device; or ${administrator}` : administrator
+  const detail = { cause: failure.cause, hint }
+  return failure instanceof SignInNeeded
+    ? new SignInNeeded(failure.message, {
+        ...detail,
+        because: failure.because,
+        grant: failure.grant,
+      })
+    : new Misconfigured(failure.message, detail)
+}
+
+function adminConsent(
+  { settings: { tenant, client_id: clientId }, cloud, redirectUri }: Registration,
+  scopes: readonly string[],
+): string {
+  // It takes no other name for all tenants: learn.microsoft.com/entra/identity-platform/v2-admin-consent
+  const where = tenant === 'common' ? 'organizations' : tenant
+  const url = new URL(`https://${cloud.login}/${where}/v2.0/adminconsent`)
+  url.searchParams.set('client_id', clientId)
+  url.searchParams.set('scope', scopes.join(' '))
+  url.searchParams.set('redirect_uri', redirectUri)
+  return url.href
 }
 
 /** Numbers are for hints alone: 65001 nobody consented, 90094 and 90095 only an administrator may. */

@@ -118,7 +118,6 @@ void t.test('the socket of a daemon', async (t) => {
   home.configure(`${accountAt(server, me)}\n[[socket]]\npath = "${path}"\n`)
   await leaveSignIn(home.configFile, home.env, me, server.grant(me), { value: 'kept' })
   const daemon = await startDaemonFor(t, home, [server])
-  const good = xoauth2(me, 'kept')
 
   async function checkMessage([bytes, cuts]: readonly [Buffer, readonly number[]]): Promise<void> {
     const reply = await converse(path, (client) => {
@@ -159,7 +158,9 @@ void t.test('the socket of a daemon', async (t) => {
     )
     t.pass(`${messageCount / seeds.length} messages, FUZZ_SEED=${seed}`)
   }
-  t.equal(await send(path, `SMTP ${me}`), good, 'and it goes on')
+  // A message that said `refused`, or asked for a longer life, has had another token fetched.
+  const good = ['kept', ...server.secrets].map((value) => xoauth2(me, value))
+  t.ok(good.includes(await send(path, `SMTP,wait=60 ${me}`)), 'and it goes on')
   t.notMatch(daemon.stderr(), /^error /m)
   t.equal(daemon.child.exitCode, null)
 })

@@ -30,18 +30,20 @@ void t.test('fewer things than may be worked on, and none', async (t) => {
   t.same(done, ['one', 'two'])
 })
 
-void t.test('one that fails', async (t) => {
-  const done: number[] = []
-  const work = async (number: number) => {
-    if (number === 3) throw new Error('number 3')
-    await turn()
-    done.push(number)
+void t.test('some that fail, one at a time and as many at once as there may be', async (t) => {
+  for (const atOnce of [1, 4]) {
+    const done: number[] = []
+    const fails = (number: number) => number % 10 < 4
+    const work = async (number: number) => {
+      await turn()
+      if (fails(number)) throw new Error(`number ${number}`)
+      done.push(number)
+    }
+    await t.rejects(eachOf(numbers, atOnce, work), { message: 'number 0' })
+    t.same(
+      done,
+      numbers.filter((number) => !fails(number)),
+      'the others have been worked on',
+    )
   }
-  await t.rejects(eachOf(numbers, 4, work), { message: 'number 3' })
-  while (done.length < numbers.length - 1) await turn()
-  t.same(
-    done,
-    numbers.filter((number) => number !== 3),
-    'the others are worked on all the same',
-  )
 })

@@ -10,7 +10,7 @@ import type { Accounts } from './accounts.ts'
 import { wildcardDomain } from './address.ts'
 import { eachOf } from './each-of.ts'
 import { Misconfigured, asFailure, type Failure } from './errors.ts'
-import { createKept, newSlot, recall as recallGrant, type Kept } from './kept.ts'
+import { createKept, isStopped, newSlot, recall as recallGrant, type Kept } from './kept.ts'
 import { usable, type Renewal } from './renewal.ts'
 import type { Saving } from './saving.ts'
 import { deferred, endWaiting, isLocked, remainingMs, settled, type Slot } from './slot.ts'
@@ -29,8 +29,11 @@ export interface Adoption {
    * @rejects Failure, which all slots have then, when there is no grant any more or it cannot be read
    */
   look(kept: Kept): Promise<ReadonlySet<Slot>>
-  /** Looks whether what the account waits for has come. Never rejects. */
-  lookAgain(kept: Kept): Promise<void>
+  /**
+   * Looks whether what stopped accounts wait for has come: one look after another, and however often it is
+   * asked for meanwhile one more. Never rejects.
+   */
+  lookAgain(): Promise<void>
 }
 
 /**
@@ -49,6 +52,7 @@ export function createAdoption(options: {
   readonly random: () => number
 }): Adoption {
   const { accounts, saving, store, renewal, fail, now, wake, random } = options
+  const looks = { running: false, wanted: false }
 
   /** @returns those that are new or changed */
   function replace(list: Accounts, nowMs: number): Kept[] {
@@ -122,7 +126,7 @@ export function createAdoption(options: {
     return served
   }
 
-  async function lookAgain(kept: Kept): Promise<void> {
+  async function lookAgainAt(kept: Kept): Promise<void> {
     try {
       const stored = await renewal.look(kept)
       if (stored) takeUp(kept, stored)
@@ -141,7 +145,7 @@ export function createAdoption(options: {
       )
       await Promise.all([
         eachOf(added, filesAtOnce, (kept) => recall(kept, nowMs)),
-        ...locked.map(lookAgain),
+        eachOf(locked, filesAtOnce, lookAgainAt),
       ])
     },
 
@@ -156,7 +160,18 @@ export function createAdoption(options: {
       }
     },
 
-    lookAgain,
+    async lookAgain() {
+      looks.wanted = true
+      if (looks.running) return
+      looks.running = true
+      while (looks.wanted) {
+        looks.wanted = false
+        const stopped = [...accounts.values()].filter(isStopped)
+        const waiting = stopped.filter(({ account }) => account.provider.usesGrant)
+        await eachOf(waiting, filesAtOnce, lookAgainAt)
+      }
+      looks.running = false
+    },
   }
 }
 

@@ -76,7 +76,10 @@ export async function startDaemon(
   })
   const expiryWatch = createExpiryWatch(() => keeper.kept(), log)
   const notifier = createNotifier({ command: () => config.notifyCommand, env, log })
-  const watch = createWatch({ keeper, key, log, tell: (notice) => notifier.tell(notice) })
+  const watch = createWatch({
+    ...{ keeper, key, now: Date.now, log },
+    tell: (notice) => notifier.tell(notice),
+  })
   let accounts = accountsOf(config)
   const audit = createAudit((text) => log.line(text), config.log.audit)
   const credentials = createCredentials(() => accounts, keeper)

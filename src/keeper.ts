@@ -11,7 +11,7 @@ import { createAdoption } from './adoption.ts'
 import { Failure, SignInNeeded, StoreLocked, asFailure, stackOf } from './errors.ts'
 import { warnAhead } from './expiry.ts'
 import { createHosts } from './hosts.ts'
-import { isStopped, slotFor, type Kept } from './kept.ts'
+import { slotFor, type Kept } from './kept.ts'
 import type { Log } from './log.ts'
 import { delayOf, planTick } from './plan.ts'
 import type { Token, TokenRequest } from './providers/provider.ts'
@@ -189,10 +189,8 @@ export function createKeeper(options: {
     const { due, delayMs } = planTick(accounts.values(), hosts, nowMs)
     for (const { kept, slot } of due)
       if (hosts.mayStart(kept.account.provider.authority, nowMs)) void start(kept, slot)
-    for (const kept of accounts.values()) {
-      if (kept.account.provider.usesGrant && isStopped(kept)) void adoption.lookAgain(kept)
-      warnAhead(kept, log, nowMs)
-    }
+    for (const kept of accounts.values()) warnAhead(kept, log, nowMs)
+    void adoption.lookAgain()
     saving.retry()
     wake(delayMs)
   }
@@ -229,7 +227,8 @@ export function createKeeper(options: {
     tick,
     async adopt(list, nowMs) {
       await adoption.adopt(list, nowMs)
-      tick(nowMs)
+      // Reading a store takes a while.
+      tick(now())
     },
     kept: () => accounts.values(),
     unsaved: () => saving.unsaved().map(({ account }) => account.user),

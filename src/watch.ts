@@ -15,10 +15,12 @@ export interface Watch {
 export function createWatch(options: {
   readonly keeper: Keeper
   readonly key: StoreKey
+  /** The wall clock, epoch ms. */
+  readonly now: () => number
   readonly log: Log
   readonly tell: (notice: Notice) => void
 }): Watch {
-  const { keeper, key, log, tell } = options
+  const { keeper, key, now, log, tell } = options
   let told: Told = new Map()
   let wasLocked = false
 
@@ -34,7 +36,8 @@ export function createWatch(options: {
     tick(nowMs) {
       lookAtKey()
       void key.retry(nowMs).then((asked) => {
-        if (asked && !key.trouble()) keeper.tick(nowMs)
+        // A person may have taken half a minute to unlock it.
+        if (asked && !key.trouble()) keeper.tick(now())
       })
       const troubles = troublesIn(keeper.kept(), key.trouble(), keeper.unsaved(), nowMs)
       const plan = planNotices(told, troubles, nowMs)

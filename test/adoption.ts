@@ -1,4 +1,5 @@
 /** What the store has, taken up: at start, after a reload, and when another process changed it. */
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { SignInNeeded, StoreLocked, Unavailable } from '../src/errors.ts'
 import {
@@ -189,4 +190,57 @@ void t.test('who waits for an account that a reload removes', async (t) => {
   const waiting = place.refusal(account, { waitMs: 60_000 })
   await place.keeper.adopt(accountsOf([]), place.nowMs)
   t.match(await waiting, { code: 'unavailable' })
+})
+
+void t.test('a disk that takes its time is no clock that was set back', async (t) => {
+  const place = await createPlace(t, (store) => ({
+    ...store,
+    read(account) {
+      place.tick(10_000)
+      return store.read(account)
+    },
+  }))
+  const provider = createSignedIn()
+  await place.store.replace(user, grantOf('g'))
+  await place.keeper.adopt(accountsOf([accountOf(user, provider)]), place.nowMs)
+  await place.quiet()
+  t.same(
+    place.lines.filter((line) => line.includes('clock')),
+    [],
+  )
+})
+
+void t.test('many that wait for a sign-in are looked for a few at a time', async (t) => {
+  let [reading, most, total] = [0, 0, 0]
+  let held = Promise.resolve()
+  const place = await createPlace(t, (store) => ({
+    ...store,
+    async read(account) {
+      most = Math.max(most, ++reading)
+      total++
+      await held
+      const found = await store.read(account)
+      reading--
+      return found
+    },
+  }))
+  const users = Array.from({ length: 100 }, (_, index) => `user${index}@example.com`)
+  const provider = createSignedIn()
+  const list = users.map((name) => accountOf(name, provider))
+  await place.keeper.adopt(accountsOf(list), place.nowMs)
+  await until(() => place.slots().every(({ state }) => state.kind === 'stopped'))
+  await until(() => reading === 0)
+  let release = () => {}
+  held = new Promise((resolve) => (release = resolve))
+  most = total = 0
+  for (let ticks = 0; ticks < 3; ticks++) {
+    place.tick(30_000)
+    await turn()
+  }
+  await until(() => most > 0)
+  t.equal(most, 16, 'a disk that hangs is asked no more')
+  release()
+  await until(() => total >= 200 && reading === 0)
+  t.equal(total, 200, 'each in the look that hung, and in one more')
+  t.equal(most, 16)
 })

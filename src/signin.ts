@@ -49,7 +49,8 @@ export function createSignInUi(person: Person, subject: Subject): SignInUi {
         const redirectUri = doors[0]?.redirectUri ?? trip.redirectUri
         const url = await trip.authorizationUrl(redirectUri, state)
         explain(person, url, redirectUri, doors[0]?.port)
-        const pasted = readPasted(person, arrivals.fromPaste)
+        // A terminal that cannot be read (nohup leaves one) is like one that has ended.
+        const pasted = readPasted(person, arrivals.fromPaste).catch(() => undefined)
         void person.openBrowser?.(url).catch(() => undefined)
         // Where nothing can come in by itself, the end of what is typed is the end of waiting.
         const over = doors.length > 0 ? undefined : pasted

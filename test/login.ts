@@ -218,3 +218,15 @@ void t.test('an account that is not there', async (t) => {
       /^xoauthd: no account answers for nobody@example\.net\nhint: \S+ has me@issuer\.example\n$/,
   })
 })
+
+void t.test('a terminal that cannot be read', async (t) => {
+  const home = homeOf(t)
+  // As nohup leaves it: open for writing alone.
+  const { login, consent } = await startLogin(home, me, {
+    via: ['sh', '-c', 'exec "$@" 0>/dev/null', 'sh'],
+  })
+  t.match(await visit(await consent()), { status: 200 })
+  t.equal(await login.ended, 0)
+  t.match(login.stderr(), /\nSigned in as me@issuer\.example /)
+  t.notMatch(login.stderr(), 'EBADF')
+})

@@ -192,7 +192,7 @@ async function authenticate(
     })
   } catch (error) {
     if (!(error instanceof LoginRefused)) throw error
-    const reason = reasonIn(challenge)
+    const reason = reasonIn(challenge, [token.xoauth2, token.access_token])
     throw new LoginRefused(`${error.message}${reason === '' ? '' : ` (${reason})`}`, {
       hint: 'check that the account may use this server, and that IMAP is on for it',
     })
@@ -204,8 +204,7 @@ function oauthbearer({ user, access_token: value }: TokenReply): string {
   return `n,a=${user.replaceAll('=', '=3D').replaceAll(',', '=2C')},\x01auth=Bearer ${value}\x01\x01`
 }
 
-/** What the server's JSON says; it never holds the token. */
-function reasonIn(challenge: string): string {
-  const text = Buffer.from(challenge, 'base64').toString('utf8')
-  return oneLine(text).slice(0, 200)
+/** What the server's JSON says. */
+function reasonIn(challenge: string, secrets: readonly string[]): string {
+  return redact(oneLine(Buffer.from(challenge, 'base64').toString('utf8')), secrets).slice(0, 200)
 }

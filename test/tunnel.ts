@@ -124,11 +124,11 @@ void t.test('a refused token is replaced once', async (t) => {
 
 void t.test('what goes wrong is told as BYE', async (t) => {
   const judge = () => refusal
-  const twice = await open(t, { judge, challenge: '{"status":"400"}' })
+  const twice = await open(t, { judge, challenge: '{"status":"400","of":"fresh"}' })
   await t.rejects(twice.ended, { name: 'LoginRefused', code: 'not-allowed' })
   t.match(
     await twice.said,
-    /^\* BYE xoauthd: imap\.example\.org says to the token for me@example\.org: NO \[AUTH[^\n]* \(\{"status":"400"\}\)\r\n$/,
+    /^\* BYE xoauthd: imap\.example\.org says to the token for me@example\.org: NO \[AUTH[^\n]* \(\{"status":"400","of":"\*\*\*"\}\)\r\n$/,
   )
   t.notMatch(await twice.said, 'fresh')
   t.equal(twice.server.credentials.length, 2)

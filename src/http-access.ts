@@ -44,9 +44,9 @@ export function isOwnName(
   return name === listen.host.toLowerCase() || name === hostNameOf(inBrackets(plain(localAddress)))
 }
 
-/** An IPv4 client of an IPv6 listener. */
+/** Of an IPv4 client of an IPv6 listener the IPv4 address; the scope (fe80::1%eth0) is ours, and in no name. */
 function plain(address = ''): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '')
+  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
 }
 
 /** @returns whether a connection is from a network of `allow` */
@@ -55,8 +55,7 @@ export function networkCheck({ allow }: HttpConfig): (ends: Ends) => boolean {
   const list = new BlockList()
   for (const network of allow) addNetwork(list, network)
   return ({ remoteAddress }) => {
-    // A scope (fe80::1%eth0) is ours, not the client's.
-    const address = plain(remoteAddress).replace(/%.*$/, '')
+    const address = plain(remoteAddress)
     const version = isIP(address)
     return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6')
   }

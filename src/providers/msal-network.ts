@@ -4,6 +4,7 @@
  * Keeps what was seen, so that its meaning is read from the answer itself, and what was sent that no
  * message may repeat.
  */
+import { setTimeout as wait } from 'node:timers/promises'
 import { isSafeEndpoint } from '../endpoint.ts'
 import { Unavailable, oneLine } from '../errors.ts'
 import type { Seen, Transport } from '../transport.ts'
@@ -106,7 +107,8 @@ export function patient(line: Line, how: How, refuse: (failure: unknown) => void
   }
 
   async function poll<Body>(url: string, options?: Options): Promise<NetworkAnswer<Body>> {
-    if (extraMs > 0) await pause(extraMs, how.signal)
+    // Who gives up meanwhile is told by the request that follows.
+    if (extraMs > 0) await wait(extraMs, undefined, { signal: how.signal }).catch(() => undefined)
     const answer = await network.sendPostRequestAsync<Body>(url, options).catch(() => undefined)
     if (how.signal.aborted) throw new Error('the sign-in was not finished')
     const slow = objectOf(line.seen())['error'] === 'slow_down'
@@ -140,16 +142,6 @@ function withTimes(answer: Readonly<Record<string, unknown>>, host: string): obj
     interval: positive(answer['interval'], 5),
     expires_in: positive(answer['expires_in'], 900),
   }
-}
-
-async function pause(waitMs: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, waitMs)
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
 }
 
 function headersOf(seen: Seen): Record<string, string> {

@@ -109,6 +109,8 @@ void t.test('a long text, wherever the secret stands in it', (t) => {
       if (said.length < 15_800) t.fail(`${said.length} are left`)
     }
   }
+  const longest = `${'x '.repeat(8_192).slice(0, 16_384 - 295)}${'&#0065533;'.repeat(30)}`
+  t.notMatch(redact(longest, ['\ufffd'.repeat(30)]), '&#', 'in the longest form of a letter')
   t.equal(redact('y'.repeat(1_000_000), []).length, 16_384)
   t.equal(redact('y'.repeat(30_000), ['z'.repeat(10_000)]), '', 'rather nothing than a part of it')
   t.end()

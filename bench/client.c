@@ -2,10 +2,11 @@
  * The load: asks a socket the way exim does (connect, request without a newline, half-close, read to the
  * end), so many times, with so many requests in flight, and prints what came of it as JSON.
  *
- *     client SOCKET REQUEST COUNT IN_FLIGHT BYTES
+ *     client SOCKET REQUEST COUNT IN_FLIGHT BYTES [PAUSE_US]
  *
  * In C because a client as slow as the server would measure itself. An answer of another length than
- * BYTES (0: none at all) and a connection that fails count as lost.
+ * BYTES (0: none at all) and a connection that fails count as lost. With one request in flight it can wait
+ * for PAUSE_US microseconds before the next one, awake, so that a server goes to sleep and it does not.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -69,10 +70,13 @@ static int receive(struct connection *connection) {
   }
 }
 
-static void sequential(int count) {
+static void sequential(int count, int pause_us) {
   struct connection one;
-  while (count-- > 0)
+  while (count-- > 0) {
     if (ask(&one, 0)) receive(&one);
+    double rested = now() + pause_us;
+    while (pause_us > 0 && now() < rested);
+  }
 }
 
 static void in_flight(int count, int width) {
@@ -112,14 +116,14 @@ static int ascending(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6 || strlen(argv[1]) >= sizeof address.sun_path) return 64;
+  if (argc < 6 || strlen(argv[1]) >= sizeof address.sun_path) return 64;
   strcpy(address.sun_path, argv[1]);
   request = argv[2];
   int count = atoi(argv[3]), width = atoi(argv[4]);
   bytes = (size_t)atol(argv[5]);
   latencies = calloc((size_t)count + 1, sizeof *latencies);
   double started = now();
-  if (width == 1) sequential(count);
+  if (width == 1) sequential(count, argc > 6 ? atoi(argv[6]) : 0);
   else in_flight(count, width);
   double seconds = (now() - started) / 1e6;
   qsort(latencies, (size_t)answered, sizeof *latencies, ascending);

@@ -2,7 +2,8 @@
 // as busy as the servers it measures, so that differences between them look smaller than they are.
 import { createConnection } from 'node:net'
 
-const [path = '', request = '', count = '0', width = '1', bytes = '0'] = process.argv.slice(2)
+const [path = '', request = '', count = '0', width = '1', bytes = '0', pauseUs = '0'] =
+  process.argv.slice(2)
 const latencies = []
 let lost = 0
 
@@ -25,7 +26,11 @@ function ask() {
 
 let left = Number(count)
 async function oneAfterTheOther() {
-  while (left-- > 0) await ask()
+  while (left-- > 0) {
+    await ask()
+    const restedMs = performance.now() + Number(pauseUs) / 1000
+    while (performance.now() < restedMs);
+  }
 }
 
 const startedMs = performance.now()

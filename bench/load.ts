@@ -20,8 +20,8 @@ export interface Load {
 
 export interface Client {
   readonly language: 'C' | 'Node'
-  /** Sends `count` requests, `inFlight` at a time. */
-  run(server: Server, count: number, inFlight: number): Promise<Load>
+  /** Sends `count` requests, `inFlight` at a time; where it is one, so long after the one before. */
+  run(server: Server, count: number, inFlight: number, pauseUs?: number): Promise<Load>
 }
 
 const call = promisify(execFile)
@@ -37,8 +37,8 @@ export function createClient(folder: string, pinned: readonly string[]): Client 
   const [program = '', ...before] = [...pinned, ...client]
   return {
     language: compiled === undefined ? 'Node' : 'C',
-    async run(server, count, inFlight) {
-      const args = [server.path, server.request, count, inFlight, server.bytes].map(String)
+    async run({ path, request, bytes }, count, inFlight, pauseUs = 0) {
+      const args = [path, request, count, inFlight, bytes, pauseUs].map(String)
       const { stdout } = await call(program, [...before, ...args])
       return JSON.parse(stdout) as Load
     },

@@ -25,8 +25,15 @@ import {
 /** One figure of one round for each server, in the order of the servers. */
 export type Rounds = readonly (readonly number[])[]
 
-export interface LoadFigures {
+/** How a server is asked. */
+export interface Pattern {
   readonly inFlight: number
+  /** Between two requests, where one is in flight. */
+  readonly pauseUs?: number
+}
+
+export interface LoadFigures {
+  readonly pattern: Pattern
   readonly p50Us: Rounds
   readonly p99Us: Rounds
   readonly perSecond: Rounds
@@ -55,9 +62,10 @@ export async function warm(client: Client, servers: readonly Server[]): Promise<
 export async function measureLoad(
   client: Client,
   servers: readonly Server[],
-  inFlight: number,
+  pattern: Pattern,
   rounds: number,
 ): Promise<LoadFigures> {
+  const { inFlight, pauseUs } = pattern
   const p50Us: number[][] = []
   const p99Us: number[][] = []
   const perSecond: number[][] = []
@@ -75,14 +83,14 @@ export async function measureLoad(
     const turns = [...servers.entries()]
     for (const [index, server] of round % 2 === 0 ? turns : turns.reverse()) {
       const beforeUs = server.pid === undefined ? NaN : processorUs(server.pid)
-      const load = await client.run(server, count, inFlight)
+      const load = await client.run(server, count, inFlight, pauseUs)
       const spentUs = server.pid === undefined ? NaN : processorUs(server.pid) - beforeUs
       const values = [load.p50Us, load.p99Us, load.answered / load.seconds, spentUs / count]
       for (const [figure, value] of values.entries()) row[figure]![index] = value
       lost[index] = (lost[index] ?? 0) + load.lost
     }
   }
-  return { inFlight, p50Us, p99Us, perSecond, processorUs: processor, lost }
+  return { pattern, p50Us, p99Us, perSecond, processorUs: processor, lost }
 }
 
 /** @returns ms of the daemon and of `node -e 0`, by round */

@@ -116,7 +116,7 @@ static int ascending(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 6 || strlen(argv[1]) >= sizeof address.sun_path) return 64;
+  if (argc < 6 || argc > 7 || strlen(argv[1]) >= sizeof address.sun_path) return 64;
   strcpy(address.sun_path, argv[1]);
   request = argv[2];
   int count = atoi(argv[3]), width = atoi(argv[4]);

@@ -28,7 +28,7 @@ let left = Number(count)
 async function oneAfterTheOther() {
   while (left-- > 0) {
     await ask()
-    const restedMs = performance.now() + Number(pauseUs) / 1000
+    const restedMs = performance.now() + (width === '1' ? Number(pauseUs) / 1000 : 0)
     while (performance.now() < restedMs);
   }
 }

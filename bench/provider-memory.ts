@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { maxConnectionsPerHost } from '../src/transport.ts'
 import { createAuthority } from '../test/fixtures/certificates.ts'
 import { googleClient, googleNames, startGoogleServer } from '../test/fixtures/google-server.ts'
 import {
@@ -29,7 +30,8 @@ import { ask, residentMb } from './servers.ts'
 
 const count = Number(process.argv[2] ?? 1000)
 /** So many refreshes may be in flight to one provider. */
-const few = 32
+const few = maxConnectionsPerHost
+if (!(count > few)) throw new Error(`COUNT has to be more than ${few}`)
 /** What V8 needs for its code is in place after as many. */
 const warmUpRequests = 5_000
 /** What tokens of work accounts were seen to be. */
@@ -103,10 +105,12 @@ async function measure(kind: AccountKind, accounts: number) {
     env: { ...home.env, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
+  const gone = new AbortController()
+  daemon.once('exit', () => gone.abort(new Error('the daemon has ended')))
   const settled = async (): Promise<Memory> => {
     daemon.kill('SIGUSR2')
     let said = ''
-    for await (const text of on(daemon.stderr, 'data')) {
+    for await (const text of on(daemon.stderr, 'data', { signal: gone.signal })) {
       said += String(text)
       if (/collected \d+\n/.test(said)) break
     }
@@ -115,7 +119,8 @@ async function measure(kind: AccountKind, accounts: number) {
   }
   const ended = once(daemon, 'exit')
   try {
-    for await (const text of on(daemon.stderr, 'data')) if (String(text).includes('ready')) break
+    for await (const text of on(daemon.stderr, 'data', { signal: gone.signal }))
+      if (String(text).includes('ready')) break
     const request = `SMTP ${users[0] ?? ''}`
     for (let asked = 0; asked < warmUpRequests; asked += few)
       await Promise.all(Array.from({ length: few }, () => ask(home.socket, request)))

@@ -1,10 +1,11 @@
 /**
  * The health of the providers' hosts, shared by all accounts of each.
  *
- * Promises at most {@link maxInFlight} requests to a host at a time, and while it is in trouble one
+ * Promises at most {@link maxConnectionsPerHost} requests to a host at a time, and while it is in trouble one
  * probe a tick; nobody else asks before that one has come through.
  */
 import type { Unavailable } from './errors.ts'
+import { maxConnectionsPerHost } from './transport.ts'
 
 export interface Hosts {
   /** What is wrong with a host, and until when it is left alone; undefined when it is well. */
@@ -50,8 +51,6 @@ interface OwnTrouble {
   probing: boolean
 }
 
-/** What providers see of us at once, whatever is due. */
-const maxInFlight = 32
 /** What may wait for a place: at a third of a second each, the last one is served within ten or so. */
 const maxQueued = 1_000
 /** A first failure is often a blip: a roaming laptop, a restarted proxy. */
@@ -119,7 +118,7 @@ export function createHosts(options: {
 
     async enter(authority, now) {
       const host = hostOf(authority)
-      if (host.inFlight < maxInFlight) host.inFlight++
+      if (host.inFlight < maxConnectionsPerHost) host.inFlight++
       else await new Promise<void>((resolve) => host.queue.push(resolve))
       const { trouble } = host
       if (trouble && !mayStart(authority, now())) {

@@ -6,8 +6,8 @@
  * that what another process did not leave is fetched: `login` has one of its own, and the key of a
  * locked store may come at any time.
  */
-import type { Accounts } from './accounts.ts'
-import { wildcardDomain } from './address.ts'
+import type { Account, Accounts } from './accounts.ts'
+import { foldCase, wildcardDomain } from './address.ts'
 import { eachOf } from './each-of.ts'
 import { Misconfigured, asFailure, type Failure } from './errors.ts'
 import { createKept, isStopped, newSlot, recall as recallGrant, type Kept } from './kept.ts'
@@ -56,26 +56,33 @@ export function createAdoption(options: {
 
   /** @returns those that are new or changed */
   function replace(list: Accounts, nowMs: number): Kept[] {
-    const before = new Map(accounts)
+    const before = new Map([...accounts.values()].map((kept) => [keyOf(kept.account), kept]))
     const added: Kept[] = []
     accounts.clear()
     for (const account of list.all) {
-      let kept = before.get(account.user)
+      let kept = before.get(keyOf(account))
       if (kept?.account.fingerprint() === account.fingerprint()) {
         kept.account = account
         tryAgain(kept, nowMs)
-        before.delete(account.user)
+        before.delete(keyOf(account))
       } else {
-        kept = createKept(account, kept)
+        kept = createKept(account, predecessor(account, kept))
         added.push(kept)
       }
       accounts.set(account.user, kept)
     }
+    const grants = new Set([...accounts.values()].map(({ grant }) => grant))
     for (const old of before.values()) {
       for (const slot of allSlots(old.slots)) endWaiting(slot)
-      if (accounts.get(old.account.user)?.grant !== old.grant) saving.mind(old)
+      if (!grants.has(old.grant)) saving.mind(old)
     }
     return added
+  }
+
+  /** A grant that is in memory alone is worth more than what else is known of the account. */
+  function predecessor({ user, provider }: Account, present: Kept | undefined): Kept | undefined {
+    if (present?.account.provider.binding === provider.binding) return present
+    return saving.giveBack(user, provider.binding) ?? present
   }
 
   /** Takes up what the store remembers, so that a restart serves at once and asks nobody. */
@@ -88,16 +95,23 @@ export function createAdoption(options: {
         if (!askedSlot(kept.slots, key)) addOwnSlot(kept.slots, newSlot(kept, key, request, nowMs))
       }
     if (!account.provider.usesGrant) return
-    // Trouble with the store is met again, and said, by the first refresh.
-    const found = await store.read(account.user).catch(() => undefined)
-    if (found?.stored.binding !== account.provider.binding) return
-    if (kept.grant.version === undefined) recallGrant(kept.grant, found.stored)
-    kept.grant.version ??= found.version
+    const stored = await newestOf(kept)
     for (const slot of kept.slots.own.values()) {
-      const token = found.stored.tokens[slot.key]
+      const token = stored?.tokens[slot.key]
       if (slot.state.kind === 'idle' && token && remainingMs(token, nowMs) > 0)
         slot.state = settled(token, random())
     }
+  }
+
+  /** @returns what is stored of the account's grant, or what the disk did not take */
+  async function newestOf({ account, grant }: Kept): Promise<StoredGrant | undefined> {
+    // Trouble with the store is met again, and said, by the first refresh.
+    const found = await store.read(account.user).catch(() => 'unread' as const)
+    if (found === 'unread') return grant.unsaved
+    if (found?.stored.binding !== account.provider.binding) return undefined
+    if (grant.version === undefined) recallGrant(grant, found.stored)
+    grant.version ??= found.version
+    return found.version === grant.version ? (grant.unsaved ?? found.stored) : found.stored
   }
 
   /** @returns whether any slot was waiting for the key of the store */
@@ -173,6 +187,11 @@ export function createAdoption(options: {
       looks.running = false
     },
   }
+}
+
+/** The store does not tell spellings apart either. */
+function keyOf({ user }: Account): string {
+  return foldCase(user)
 }
 
 /** A reload often follows a repair that the file itself does not show: of a key, of a secret. */

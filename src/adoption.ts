@@ -2,19 +2,26 @@
  * A list of accounts, taken over, and what the store has for each: at start, after a reload, and when
  * another process has changed it.
  *
- * Promises that what did not change keeps its tokens; that a token in the store is served at once; and
- * that what another process did not leave is fetched: `login` has one of its own, and the key of a
- * locked store may come at any time.
+ * Promises that what did not change keeps its tokens, and an account that did those that the change does
+ * not touch; that a token in the store is served at once; and that what another process did not leave is
+ * fetched: `login` has one of its own, and the key of a locked store may come at any time.
  */
 import type { Account, Accounts } from './accounts.ts'
-import { foldCase, wildcardDomain } from './address.ts'
+import { foldCase } from './address.ts'
 import { eachOf } from './each-of.ts'
 import { Misconfigured, asFailure, type Failure } from './errors.ts'
-import { createKept, isStopped, newSlot, recall as recallGrant, type Kept } from './kept.ts'
+import {
+  addOwnSlots,
+  createKept,
+  isStopped,
+  recall as recallGrant,
+  takeOverSlots,
+  type Kept,
+} from './kept.ts'
 import { usable, type Renewal } from './renewal.ts'
 import type { Saving } from './saving.ts'
 import { deferred, endWaiting, isLocked, remainingMs, settled, type Slot } from './slot.ts'
-import { addOwnSlot, allSlots, askedSlot } from './slot-table.ts'
+import { allSlots } from './slot-table.ts'
 import type { Store } from './store.ts'
 import { filesAtOnce } from './store-disk.ts'
 import type { StoredGrant } from './store-record.ts'
@@ -66,7 +73,12 @@ export function createAdoption(options: {
         tryAgain(kept, nowMs)
         before.delete(keyOf(account))
       } else {
-        kept = createKept(account, predecessor(account, kept))
+        const known = predecessor(account, kept)
+        kept = createKept(account, known)
+        addOwnSlots(kept, nowMs)
+        const answersFor = (mailbox: string) => list.find(mailbox)?.account === account
+        if (known) takeOverSlots(kept, known, answersFor, nowMs)
+        tryAgain(kept, nowMs)
         added.push(kept)
       }
       accounts.set(account.user, kept)
@@ -87,20 +99,16 @@ export function createAdoption(options: {
 
   /** Takes up what the store remembers, so that a restart serves at once and asks nobody. */
   async function recall(kept: Kept, nowMs: number): Promise<void> {
-    const { account } = kept
-    if (wildcardDomain(account.user) === undefined)
-      for (const service of account.services) {
-        const request = { service, mailbox: account.user }
-        const key = account.provider.tokenKey(request)
-        if (!askedSlot(kept.slots, key)) addOwnSlot(kept.slots, newSlot(kept, key, request, nowMs))
-      }
-    if (!account.provider.usesGrant) return
+    if (!kept.account.provider.usesGrant) return
+    const known = kept.grant.version !== undefined
     const stored = await newestOf(kept)
     for (const slot of kept.slots.own.values()) {
       const token = stored?.tokens[slot.key]
       if (slot.state.kind === 'idle' && token && remainingMs(token, nowMs) > 0)
         slot.state = settled(token, random())
     }
+    // A sign-in since then counts for more than a token that was kept.
+    if (known) await lookAgainAt(kept)
   }
 
   /** @returns what is stored of the account's grant, or what the disk did not take */

@@ -20,8 +20,16 @@ import {
 } from './kept.ts'
 import { usable, type Renewal } from './renewal.ts'
 import type { Saving } from './saving.ts'
-import { deferred, endWaiting, isLocked, remainingMs, settled, type Slot } from './slot.ts'
-import { allSlots } from './slot-table.ts'
+import {
+  deferred,
+  endWaiting,
+  isLocked,
+  isUnknown,
+  remainingMs,
+  settled,
+  type Slot,
+} from './slot.ts'
+import { allSlots, dropSlot, isOwnSlot } from './slot-table.ts'
 import type { Store } from './store.ts'
 import { filesAtOnce } from './store-disk.ts'
 import type { StoredGrant } from './store-record.ts'
@@ -202,9 +210,19 @@ function keyOf({ user }: Account): string {
   return foldCase(user)
 }
 
-/** A reload often follows a repair that the file itself does not show: of a key, of a secret. */
-function tryAgain(kept: Kept, nowMs: number): void {
-  for (const slot of allSlots(kept.slots))
-    if (slot.state.kind === 'stopped' && slot.state.failure instanceof Misconfigured)
-      slot.state = deferred(slot.state, nowMs)
+/**
+ * A reload often follows a repair that the file itself does not show: of a key, of a secret. A wildcard's mailbox
+ * that nobody asks for is not tried now, so that what it met is forgotten.
+ */
+function tryAgain({ slots }: Kept, nowMs: number): void {
+  for (const slot of allSlots(slots)) {
+    const { state } = slot
+    if (state.kind !== 'stopped') continue
+    if (!(state.failure instanceof Misconfigured || isUnknown(slot))) continue
+    const isNeeded = isOwnSlot(slots, slot) || slot.attempt || slot.waiting
+    if (isNeeded) slot.state = deferred(state, nowMs)
+    else if (state.token && remainingMs(state.token, nowMs) > 0)
+      slot.state = { kind: 'live', token: state.token, refreshAtMs: nowMs }
+    else dropSlot(slots, slot)
+  }
 }

@@ -5,6 +5,7 @@ import { Misconfigured, Unavailable } from '../src/errors.ts'
 import {
   accountOf,
   accountsOf,
+  counting,
   createPlace,
   createPlaceOf,
   createProvider,
@@ -133,3 +134,27 @@ for (const [what, given] of [
     await place.keeper.adopt(accountsOf([changed(account, given)]), place.nowMs)
     t.same(place.slots(), [])
   })
+
+void t.test("a wildcard's mailboxes that failed are tried after a reload", async (t) => {
+  const provider = createProvider()
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
+  const ask = (name: string) => ({ mailbox: `${name}@example.com` })
+  for (const name of ['asked for', 'left alone']) await place.ask(account, ask(name))
+  provider.answer = wrong
+  await t.rejects(place.keeper.refresh(account, account.user), { code: 'misconfigured' })
+  t.match(await place.refusal(account, ask('new')), { code: 'misconfigured' })
+  place.nowMs += 1
+  t.equal(await place.ask(account, ask('asked for')), 't1', 'what lives is served')
+  provider.answer = counting
+  const asked = provider.asked.length
+  await place.keeper.adopt(accountsOf([account]), place.nowMs)
+  await place.quiet()
+  t.same(
+    provider.asked.slice(asked).map(({ request }) => request.mailbox),
+    ['asked for@example.com'],
+    'at once, where somebody asked for it',
+  )
+  t.ok(place.slots().every(({ state }) => state.kind === 'live'))
+  t.equal(await place.ask(account, ask('left alone')), 't2')
+  t.equal(await place.ask(account, ask('new')), `t${asked + 2}`, 'and else by who asks')
+})

@@ -4,7 +4,8 @@
  *
  * Promises that what did not change keeps its tokens, and an account that did those that the change does
  * not touch; that a token in the store is served at once; and that what another process did not leave is
- * fetched: `login` has one of its own, and the key of a locked store may come at any time.
+ * fetched: `login` has one of its own, and the key of a locked store may come, or a file there be
+ * repaired, at any time.
  */
 import type { Account, Accounts } from './accounts.ts'
 import { foldCase } from './address.ts'
@@ -21,9 +22,9 @@ import {
 import { usable, type Renewal } from './renewal.ts'
 import type { Saving } from './saving.ts'
 import {
+  awaitsStore,
   deferred,
   endWaiting,
-  isLocked,
   isUnknown,
   remainingMs,
   settled,
@@ -130,11 +131,11 @@ export function createAdoption(options: {
     return found.version === grant.version ? (grant.unsaved ?? found.stored) : found.stored
   }
 
-  /** @returns whether any slot was waiting for the key of the store */
-  function unlocked(kept: Kept, go: (slot: Slot) => void): boolean {
-    const locked = [...allSlots(kept.slots)].filter(isLocked)
-    locked.forEach(go)
-    return locked.length > 0
+  /** @returns whether any slot was waiting for the store */
+  function settleWaiting(kept: Kept, go: (slot: Slot) => void): boolean {
+    const waiting = [...allSlots(kept.slots)].filter(awaitsStore)
+    waiting.forEach(go)
+    return waiting.length > 0
   }
 
   /**
@@ -160,22 +161,22 @@ export function createAdoption(options: {
     try {
       const stored = await renewal.look(kept)
       if (stored) takeUp(kept, stored)
-      else if (unlocked(kept, (slot) => (slot.state = deferred(slot.state, now())))) wake(0)
+      else if (settleWaiting(kept, (slot) => (slot.state = deferred(slot.state, now())))) wake(0)
     } catch (error) {
-      // Locked still, perhaps for another reason, or open and without a sign-in.
-      unlocked(kept, (slot) => fail(kept, slot, asFailure(error)))
+      // Of no use still, perhaps for another reason, or readable and without a sign-in.
+      settleWaiting(kept, (slot) => fail(kept, slot, asFailure(error)))
     }
   }
 
   return {
     async adopt(list, nowMs) {
       const added = replace(list, nowMs)
-      const locked = [...accounts.values()].filter(({ slots }) =>
-        [...slots.own.values()].some(isLocked),
+      const waiting = [...accounts.values()].filter(({ slots }) =>
+        [...slots.own.values()].some(awaitsStore),
       )
       await Promise.all([
         eachOf(added, filesAtOnce, (kept) => recall(kept, nowMs)),
-        eachOf(locked, filesAtOnce, lookAgainAt),
+        eachOf(waiting, filesAtOnce, lookAgainAt),
       ])
     },
 

@@ -39,6 +39,7 @@ const account: Account = {
   wildcard: true,
   maxMailboxes: count,
   fingerprint: () => '',
+  settingsFingerprint: () => '',
   loginName: ({ mailbox }) => mailbox,
 }
 const accounts: Accounts = {

@@ -25,6 +25,8 @@ export interface Account {
   readonly maxMailboxes: number
   /** The same for two configurations when nothing that matters to a token differs. */
   fingerprint(): string
+  /** The same for two configurations when the provider asks for its tokens in the same way. */
+  settingsFingerprint(): string
   /** The name that goes into the SASL string. */
   loginName(request: TokenRequest): string
 }
@@ -95,6 +97,7 @@ function createAccount(config: AccountConfig, surroundings: Surroundings): Accou
     wildcard: [config.user, ...mailboxes].some((name) => wildcardDomain(name) !== undefined),
     maxMailboxes: config.maxMailboxes,
     fingerprint: () => JSON.stringify(config),
+    settingsFingerprint: () => JSON.stringify(config.settings),
     loginName: ({ service, mailbox }) =>
       config.loginAs[service] === 'person' ? config.user : mailbox,
   }

@@ -2,19 +2,35 @@
  * A list of accounts, taken over, and what the store has for each: at start, after a reload, and when
  * another process has changed it.
  *
- * Promises that what did not change keeps its tokens; that a token in the store is served at once; and
- * that what another process did not leave is fetched: `login` has one of its own, and the key of a
- * locked store may come at any time.
+ * Promises that what did not change keeps its tokens, and an account that did those that the change does
+ * not touch; that a token in the store is served at once; and that what another process did not leave is
+ * fetched: `login` has one of its own, and the key of a locked store may come, or a file there be
+ * repaired, at any time.
  */
-import type { Accounts } from './accounts.ts'
-import { wildcardDomain } from './address.ts'
+import type { Account, Accounts } from './accounts.ts'
+import { foldCase } from './address.ts'
 import { eachOf } from './each-of.ts'
 import { Misconfigured, asFailure, type Failure } from './errors.ts'
-import { createKept, isStopped, newSlot, recall as recallGrant, type Kept } from './kept.ts'
+import {
+  addOwnSlots,
+  createKept,
+  isStopped,
+  recall as recallGrant,
+  takeOverSlots,
+  type Kept,
+} from './kept.ts'
 import { usable, type Renewal } from './renewal.ts'
 import type { Saving } from './saving.ts'
-import { deferred, endWaiting, isLocked, remainingMs, settled, type Slot } from './slot.ts'
-import { addOwnSlot, allSlots, askedSlot } from './slot-table.ts'
+import {
+  awaitsStore,
+  deferred,
+  endWaiting,
+  isUnknown,
+  remainingMs,
+  settled,
+  type Slot,
+} from './slot.ts'
+import { allSlots, dropSlot, isOwnSlot } from './slot-table.ts'
 import type { Store } from './store.ts'
 import { filesAtOnce } from './store-disk.ts'
 import type { StoredGrant } from './store-record.ts'
@@ -56,55 +72,70 @@ export function createAdoption(options: {
 
   /** @returns those that are new or changed */
   function replace(list: Accounts, nowMs: number): Kept[] {
-    const before = new Map(accounts)
+    const before = new Map([...accounts.values()].map((kept) => [keyOf(kept.account), kept]))
     const added: Kept[] = []
     accounts.clear()
     for (const account of list.all) {
-      let kept = before.get(account.user)
+      let kept = before.get(keyOf(account))
       if (kept?.account.fingerprint() === account.fingerprint()) {
         kept.account = account
         tryAgain(kept, nowMs)
-        before.delete(account.user)
+        before.delete(keyOf(account))
       } else {
-        kept = createKept(account, kept)
+        const known = predecessor(account, kept)
+        kept = createKept(account, known)
+        addOwnSlots(kept, nowMs)
+        const answersFor = (mailbox: string) => list.find(mailbox)?.account === account
+        if (known) takeOverSlots(kept, known, answersFor, nowMs)
+        tryAgain(kept, nowMs)
         added.push(kept)
       }
       accounts.set(account.user, kept)
     }
+    const grants = new Set([...accounts.values()].map(({ grant }) => grant))
     for (const old of before.values()) {
       for (const slot of allSlots(old.slots)) endWaiting(slot)
-      if (accounts.get(old.account.user)?.grant !== old.grant) saving.mind(old)
+      if (!grants.has(old.grant)) saving.mind(old)
     }
     return added
   }
 
+  /** A grant that is in memory alone is worth more than what else is known of the account. */
+  function predecessor({ user, provider }: Account, present: Kept | undefined): Kept | undefined {
+    if (present?.account.provider.binding === provider.binding) return present
+    return saving.giveBack(user, provider.binding) ?? present
+  }
+
   /** Takes up what the store remembers, so that a restart serves at once and asks nobody. */
   async function recall(kept: Kept, nowMs: number): Promise<void> {
-    const { account } = kept
-    if (wildcardDomain(account.user) === undefined)
-      for (const service of account.services) {
-        const request = { service, mailbox: account.user }
-        const key = account.provider.tokenKey(request)
-        if (!askedSlot(kept.slots, key)) addOwnSlot(kept.slots, newSlot(kept, key, request, nowMs))
-      }
-    if (!account.provider.usesGrant) return
-    // Trouble with the store is met again, and said, by the first refresh.
-    const found = await store.read(account.user).catch(() => undefined)
-    if (found?.stored.binding !== account.provider.binding) return
-    if (kept.grant.version === undefined) recallGrant(kept.grant, found.stored)
-    kept.grant.version ??= found.version
+    if (!kept.account.provider.usesGrant) return
+    const known = kept.grant.version !== undefined
+    const stored = await newestOf(kept)
     for (const slot of kept.slots.own.values()) {
-      const token = found.stored.tokens[slot.key]
+      const token = stored?.tokens[slot.key]
       if (slot.state.kind === 'idle' && token && remainingMs(token, nowMs) > 0)
         slot.state = settled(token, random())
     }
+    // A sign-in since then counts for more than a token that was kept.
+    if (known) await lookAgainAt(kept)
   }
 
-  /** @returns whether any slot was waiting for the key of the store */
-  function unlocked(kept: Kept, go: (slot: Slot) => void): boolean {
-    const locked = [...allSlots(kept.slots)].filter(isLocked)
-    locked.forEach(go)
-    return locked.length > 0
+  /** @returns what is stored of the account's grant, or what the disk did not take */
+  async function newestOf({ account, grant }: Kept): Promise<StoredGrant | undefined> {
+    // Trouble with the store is met again, and said, by the first refresh.
+    const found = await store.read(account.user).catch(() => 'unread' as const)
+    if (found === 'unread') return grant.unsaved
+    if (found?.stored.binding !== account.provider.binding) return undefined
+    if (grant.version === undefined) recallGrant(grant, found.stored)
+    grant.version ??= found.version
+    return found.version === grant.version ? (grant.unsaved ?? found.stored) : found.stored
+  }
+
+  /** @returns whether any slot was waiting for the store */
+  function settleWaiting(kept: Kept, go: (slot: Slot) => void): boolean {
+    const waiting = [...allSlots(kept.slots)].filter(awaitsStore)
+    waiting.forEach(go)
+    return waiting.length > 0
   }
 
   /**
@@ -130,22 +161,22 @@ export function createAdoption(options: {
     try {
       const stored = await renewal.look(kept)
       if (stored) takeUp(kept, stored)
-      else if (unlocked(kept, (slot) => (slot.state = deferred(slot.state, now())))) wake(0)
+      else if (settleWaiting(kept, (slot) => (slot.state = deferred(slot.state, now())))) wake(0)
     } catch (error) {
-      // Locked still, perhaps for another reason, or open and without a sign-in.
-      unlocked(kept, (slot) => fail(kept, slot, asFailure(error)))
+      // Of no use still, perhaps for another reason, or readable and without a sign-in.
+      settleWaiting(kept, (slot) => fail(kept, slot, asFailure(error)))
     }
   }
 
   return {
     async adopt(list, nowMs) {
       const added = replace(list, nowMs)
-      const locked = [...accounts.values()].filter(({ slots }) =>
-        [...slots.own.values()].some(isLocked),
+      const waiting = [...accounts.values()].filter(({ slots }) =>
+        [...slots.own.values()].some(awaitsStore),
       )
       await Promise.all([
         eachOf(added, filesAtOnce, (kept) => recall(kept, nowMs)),
-        eachOf(locked, filesAtOnce, lookAgainAt),
+        eachOf(waiting, filesAtOnce, lookAgainAt),
       ])
     },
 
@@ -175,9 +206,24 @@ export function createAdoption(options: {
   }
 }
 
-/** A reload often follows a repair that the file itself does not show: of a key, of a secret. */
-function tryAgain(kept: Kept, nowMs: number): void {
-  for (const slot of allSlots(kept.slots))
-    if (slot.state.kind === 'stopped' && slot.state.failure instanceof Misconfigured)
-      slot.state = deferred(slot.state, nowMs)
+/** The store does not tell spellings apart either. */
+function keyOf({ user }: Account): string {
+  return foldCase(user)
+}
+
+/**
+ * A reload often follows a repair that the file itself does not show: of a key, of a secret. A wildcard's mailbox
+ * that nobody asks for is not tried now, so that what it met is forgotten.
+ */
+function tryAgain({ slots }: Kept, nowMs: number): void {
+  for (const slot of allSlots(slots)) {
+    const { state } = slot
+    if (state.kind !== 'stopped') continue
+    if (!(state.failure instanceof Misconfigured || isUnknown(slot))) continue
+    const isNeeded = isOwnSlot(slots, slot) || slot.attempt || slot.waiting
+    if (isNeeded) slot.state = deferred(state, nowMs)
+    else if (state.token && remainingMs(state.token, nowMs) > 0)
+      slot.state = { kind: 'live', token: state.token, refreshAtMs: nowMs }
+    else dropSlot(slots, slot)
+  }
 }

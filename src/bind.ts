@@ -19,16 +19,22 @@ export interface SocketName {
   readonly uid: number | undefined
 }
 
+/** A name that a server has. */
+export interface BoundName {
+  /** @returns whether it still leads to the server: somebody may have removed or replaced it */
+  isOurs(): Promise<boolean>
+  takeAway(): Promise<void>
+}
+
 /** The kernel caps it at net.core.somaxconn, 4096 today; a short one loses connections in a burst. */
 const backlog = 4096
 
 /**
  * Binds under another name first.
  *
- * @returns what takes the name away again
  * @rejects Misconfigured when it cannot be bound; Unavailable when another daemon has it
  */
-export async function bindSocket(server: Server, name: SocketName): Promise<() => Promise<void>> {
+export async function bindSocket(server: Server, name: SocketName): Promise<BoundName> {
   const { path, mode, gid, uid } = name
   const directory = dirname(path)
   const folder = await openFolder(directory).catch((error: unknown) => {
@@ -51,10 +57,16 @@ export async function bindSocket(server: Server, name: SocketName): Promise<() =
       throw new Unavailable(`another xoauthd listens on ${path}`, {
         hint: 'stop it, or give this one a socket of its own: [[socket]] path = "…"',
       })
-    return async () => {
-      // Whoever came after us and replaced it keeps it.
+    const isOurs = async () => {
       const now = await stat(path).catch(() => undefined)
-      if (now?.ino === ino) await unlink(path)
+      return now?.ino === ino
+    }
+    return {
+      isOurs,
+      async takeAway() {
+        // Whoever came after us and replaced it keeps it.
+        if (await isOurs()) await unlink(path)
+      },
     }
   } catch (error) {
     server.close()

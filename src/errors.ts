@@ -129,6 +129,9 @@ export class Misconfigured extends Failure {
   readonly code = 'misconfigured'
 }
 
+/** What the store has of an account cannot be used; nothing is lost, and it heals when somebody repairs the file. */
+export class StoreUnusable extends Misconfigured {}
+
 /** The code that a failure travels under; a bug travels as `unavailable`, and is logged where it is caught. */
 export function asFailure(error: unknown): Failure {
   if (error instanceof Failure) return error

@@ -11,7 +11,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
-import { bindSocket } from './bind.ts'
+import { bindSocket, type BoundName } from './bind.ts'
 import { createScope } from './credentials.ts'
 import { inBrackets } from './endpoint.ts'
 import { Misconfigured } from './errors.ts'
@@ -34,6 +34,8 @@ export interface HttpListener {
   readonly address: string
   /** Serves by another configuration from now on, which {@link canKeep} must have said. */
   replace(next: PreparedHttp): void
+  /** @returns whether clients that go to its address reach it */
+  isThere(): Promise<boolean>
   /** Stops accepting; address and name are free when this resolves. */
   leave(): Promise<void>
   /** After {@link leave}: lets open requests end, for a while. */
@@ -159,7 +161,7 @@ export async function openHttp(
     open.add(socket)
     socket.on('close', () => open.delete(socket))
   })
-  const takeAway = await listen(server, prepared.config)
+  const bound = await listen(server, prepared.config)
   address = addressOf(server, prepared.config)
   server.on('error', (error) => {
     service.log.error('http', { http: address, reason: error.message })
@@ -167,13 +169,14 @@ export async function openHttp(
   let closed: Promise<void> | undefined
   return {
     address,
+    isThere: async () => !bound || (await bound.isOurs()),
     replace(next) {
       desk = next.desk
       if (next.tls) secure?.setSecureContext(next.tls)
     },
     async leave() {
       try {
-        await takeAway()
+        await bound?.takeAway()
       } finally {
         closed = new Promise((resolve) => server.close(() => resolve()))
         // Those that have not asked anything yet are not waited for.
@@ -190,8 +193,8 @@ export async function openHttp(
   }
 }
 
-/** @returns what takes the name of a UNIX socket away again */
-async function listen(server: Server, config: HttpConfig): Promise<() => Promise<void>> {
+/** @returns the name of a UNIX socket */
+async function listen(server: Server, config: HttpConfig): Promise<BoundName | undefined> {
   if (config.listen.kind === 'unix') return bindSocket(server, { ...config.listen, uid: undefined })
   const { host, port } = config.listen
   await new Promise<void>((resolve, reject) => {
@@ -206,7 +209,7 @@ async function listen(server: Server, config: HttpConfig): Promise<() => Promise
       hint: 'another program has the port, or the address is not of this machine',
     })
   })
-  return () => Promise.resolve()
+  return undefined
 }
 
 function addressOf(server: Server, { listen, tls }: HttpConfig): string {

@@ -1,12 +1,21 @@
 /** What the keeper knows of one account. */
 import type { Account } from './accounts.ts'
+import { wildcardDomain } from './address.ts'
 import { Unavailable } from './errors.ts'
 import type { GrantLife } from './grant-life.ts'
 import { predictEnd, type Prediction } from './prediction.ts'
 import type { Expiry } from './providers/provider.ts'
 import type { TokenRequest } from './providers/provider.ts'
-import { createSlot, type Slot } from './slot.ts'
-import { addSlot, askedSlot, makeRoom, createSlotTable, type SlotTable } from './slot-table.ts'
+import { createSlot, deferred, type Slot } from './slot.ts'
+import {
+  addOwnSlot,
+  addSlot,
+  allSlots,
+  askedSlot,
+  createSlotTable,
+  makeRoom,
+  type SlotTable,
+} from './slot-table.ts'
 import type { StoredGrant, Version } from './store-record.ts'
 
 export interface Kept {
@@ -85,6 +94,48 @@ export function newSlot(kept: Kept, key: string, request: TokenRequest, nowMs: n
   // A grant is one thing however many tokens it has; without one, each mailbox stands for itself.
   const forcedAtMs = kept.account.provider.usesGrant ? kept.grant.forcedAtMs : []
   return createSlot(key, request, forcedAtMs, nowMs)
+}
+
+/** Makes the slots that an account has although nobody asks. */
+export function addOwnSlots(kept: Kept, nowMs: number): void {
+  const { user, services, provider } = kept.account
+  if (wildcardDomain(user) !== undefined) return
+  for (const service of services) {
+    const request = { service, mailbox: user }
+    const key = provider.tokenKey(request)
+    if (!kept.slots.own.has(key)) addOwnSlot(kept.slots, newSlot(kept, key, request, nowMs))
+  }
+}
+
+/**
+ * Takes over what is known of the tokens of an account that a reload changed, as far as they stay its own. What
+ * is asked for in another way now is due at once, and served until then.
+ *
+ * @param before the same account before the reload
+ * @param answersFor whether a mailbox is still the account's
+ */
+export function takeOverSlots(
+  kept: Kept,
+  before: Kept,
+  answersFor: (mailbox: string) => boolean,
+  nowMs: number,
+): void {
+  const { provider, services } = kept.account
+  if (before.account.provider.binding !== provider.binding) return
+  const touched = before.account.settingsFingerprint() !== kept.account.settingsFingerprint()
+  const isStill = ({ key, request }: Slot) =>
+    services.includes(request.service) &&
+    provider.tokenKey(request) === key &&
+    answersFor(request.mailbox)
+  for (const old of allSlots(before.slots)) {
+    const own = kept.slots.own.get(old.key)
+    if (!own && !isStill(old)) continue
+    const slot = own ?? addSlot(kept.slots, newSlot(kept, old.key, old.request, nowMs))
+    slot.state = touched ? deferred(old.state, nowMs) : old.state
+    slot.askedAtMs = old.askedAtMs
+    slot.refusedValue = old.refusedValue
+    if (slot.forcedAtMs.length === 0) slot.forcedAtMs.push(...old.forcedAtMs)
+  }
 }
 
 /** What of the hosts matters to a table of slots. */

@@ -2,7 +2,8 @@
  * All that listens: the sockets and the authentication server, opened, reloaded and closed as one.
  *
  * Promises that a change which fails has changed nothing, as far as that can be undone; that a listener
- * whose place stays is not closed by it; and that no change waits for a request that is open.
+ * whose place stays is not closed by it, and is opened again where somebody removed its name; and that no
+ * change waits for a request that is open.
  */
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -32,7 +33,7 @@ export interface Wanted {
 
 export interface Listeners {
   /**
-   * Opens what is new, gives what stays its new rights, and closes what is gone.
+   * Opens what is new or has lost its name, gives what stays its new rights, and closes what is gone.
    *
    * @param readSecret of the same configuration
    * @rejects Failure when something cannot be opened; then all is as it was
@@ -150,7 +151,8 @@ export function createListeners(options: ListenersOptions, env: NodeJS.ProcessEn
           )
         continue
       }
-      if (before && isSamePlace(before.config, config)) continue
+      const stays = before && isSamePlace(before.config, config)
+      if (stays && (await before.listener.isThere())) continue
       if (before) {
         // The request for this very change may be open on it, and is not waited for.
         await shut(before)
@@ -165,7 +167,8 @@ export function createListeners(options: ListenersOptions, env: NodeJS.ProcessEn
 
   async function replaceServer(prepared: PreparedHttp | undefined, undo: Undo): Promise<void> {
     const before = http?.prepared
-    if (before && prepared && canKeep(before.config, prepared.config)) return
+    const stays = before && prepared && canKeep(before.config, prepared.config)
+    if (stays && (await http?.listener.isThere())) return
     if (before) {
       await shutServer()
       undo.push(() => openServer(before))

@@ -7,6 +7,7 @@
  */
 import { SignInNeeded, StoreLocked, UnknownAccount, type Failure } from './errors.ts'
 import { predictionFor, type Kept } from './kept.ts'
+import { speaksForAccount } from './plan.ts'
 import { remainingMs, type Slot } from './slot.ts'
 import { allSlots } from './slot-table.ts'
 
@@ -108,9 +109,10 @@ function endingOf(kept: Kept, nowMs: number): Trouble | undefined {
   }
 }
 
-function troubleOf({ account, slots }: Kept, nowMs: number): Trouble | undefined {
+function troubleOf(kept: Kept, nowMs: number): Trouble | undefined {
+  const { account, slots } = kept
   for (const slot of allSlots(slots)) {
-    const event = eventOf(slot, nowMs)
+    const event = speaksForAccount(kept, slot, nowMs) ? eventOf(slot, nowMs) : undefined
     if (event === undefined || !('failure' in slot.state)) continue
     const { message, hint }: Failure = slot.state.failure
     const group = account.provider.authority

@@ -6,7 +6,7 @@
  */
 import type { Hosts } from './hosts.ts'
 import type { Kept } from './kept.ts'
-import { dueAtMs, lifetimeMs, type Slot } from './slot.ts'
+import { dueAtMs, isUnknown, lifetimeMs, remainingMs, type Slot } from './slot.ts'
 import { allSlots, isOwnSlot } from './slot-table.ts'
 
 /** The longest that anything waits for the next look at the clock. */
@@ -70,8 +70,19 @@ function isKeptFresh(kept: Kept, slot: Slot, nowMs: number): boolean {
   if (state.token?.expiryKnown === false) return false
   if (isOwnSlot(kept.slots, slot))
     return nowMs - askedAtMs < forgottenMs || slot === firstOf(kept) || isUnused(kept, nowMs)
-  if (state.kind === 'stopped') return false
-  return state.kind === 'live' ? askedAtMs > state.token.obtainedAtMs : nowMs - askedAtMs < tryingMs
+  if (isUnknown(slot)) return false
+  const lives = state.kind === 'live' || (state.token && remainingMs(state.token, nowMs) > 0)
+  if (state.token && lives && askedAtMs > state.token.obtainedAtMs) return true
+  if (state.kind === 'live' || state.kind === 'stopped') return false
+  return nowMs - askedAtMs < tryingMs
+}
+
+/**
+ * Whether what a slot meets says something of its account. A mailbox of a wildcard does not that the provider
+ * does not know, or that nobody asks for any more.
+ */
+export function speaksForAccount({ slots }: Kept, slot: Slot, nowMs: number): boolean {
+  return isOwnSlot(slots, slot) || (!isUnknown(slot) && nowMs - slot.askedAtMs < tryingMs)
 }
 
 /** A first slot that fails for reasons of its own does not keep the grant alive; another one does then. */

@@ -6,7 +6,14 @@
  * a grant that was replaced meanwhile. A grant is never deleted here.
  */
 import type { Account } from './accounts.ts'
-import { Failure, Misconfigured, SignInNeeded, Unavailable, asFailure } from './errors.ts'
+import {
+  Failure,
+  Misconfigured,
+  SignInNeeded,
+  StoreUnusable,
+  Unavailable,
+  asFailure,
+} from './errors.ts'
 import type { Hosts, Outcome } from './hosts.ts'
 import { lifeGoesOn } from './grant-life.ts'
 import { recall, type Kept, type KnownGrant } from './kept.ts'
@@ -69,6 +76,15 @@ export function createRenewal(options: {
     }
   }
 
+  async function read(account: Account): Promise<Found> {
+    try {
+      return await store.read(account.user)
+    } catch (error) {
+      if (!(error instanceof Misconfigured)) throw error
+      throw new StoreUnusable(error.message, { cause: error, hint: error.hint })
+    }
+  }
+
   async function ask(
     kept: Kept,
     slot: Slot,
@@ -94,7 +110,7 @@ export function createRenewal(options: {
   /** @returns undefined when the sign-in that was asked with is not the stored one any more */
   async function renewStored(kept: Kept, slot: Slot, visit: Visit): Promise<Token | undefined> {
     const { account, grant } = kept
-    const found = await store.read(account.user)
+    const found = await read(account)
     const changed = recognize(grant, found)
     const stored = grant.unsaved ?? found?.stored
     if (stored?.binding !== account.provider.binding) throw signInFirst(account, stored)
@@ -174,7 +190,7 @@ export function createRenewal(options: {
       let before, found
       do {
         before = grant.version
-        found = await store.read(account.user)
+        found = await read(account)
         // What a refresh of ours wrote meanwhile may be newer than what was read.
       } while (grant.version !== before)
       const changed = recognize(grant, found)

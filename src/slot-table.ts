@@ -60,6 +60,11 @@ export function addOwnSlot({ own }: SlotTable, slot: Slot): Slot {
   return slot
 }
 
+/** Forgets a slot of a mailbox that no list names; who asks for it next makes another. */
+export function dropSlot({ others }: SlotTable, slot: Slot): void {
+  others?.delete(slot.key)
+}
+
 export function isOwnSlot({ own }: SlotTable, slot: Slot): boolean {
   return own.has(slot.key)
 }

@@ -8,6 +8,7 @@ import {
   Misconfigured,
   SignInNeeded,
   StoreLocked,
+  StoreUnusable,
   Unavailable,
   UnknownAccount,
   type Failure,
@@ -180,9 +181,10 @@ function ownRetryMs(failure: Failure): number {
   return Math.max(confirmAfterMs, own ? (failure.retryAfterMs ?? 0) : 0)
 }
 
-/** Waiting for the key of the store. */
-export function isLocked({ state }: Slot): boolean {
-  return state.kind === 'stopped' && state.failure instanceof StoreLocked
+/** Waiting for the key of the store, or for a file there to be repaired. */
+export function awaitsStore({ state }: Slot): boolean {
+  if (state.kind !== 'stopped') return false
+  return state.failure instanceof StoreLocked || state.failure instanceof StoreUnusable
 }
 
 /** For a mailbox that the provider does not know. */

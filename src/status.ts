@@ -7,8 +7,9 @@ import { agents } from './agents/index.ts'
 import { isTooLong, xoauth2Bytes } from './agents/lengths.ts'
 import { StoreLocked } from './errors.ts'
 import { predictionFor, type Kept } from './kept.ts'
-import { remainingMs, type Slot } from './slot.ts'
-import { allSlots, askedSlot, isOwnSlot } from './slot-table.ts'
+import { speaksForAccount } from './plan.ts'
+import { isUnknown, remainingMs, type Slot } from './slot.ts'
+import { allSlots, askedSlot } from './slot-table.ts'
 import type { StoreStatus } from './store-status.ts'
 import { version } from './version.ts'
 
@@ -104,9 +105,10 @@ function accountStatus(kept: Kept, nowMs: number): AccountStatus {
   let tokens = 0
   let longest = { login: '', bytes: 0 }
   for (const slot of allSlots(kept.slots)) {
-    // A mailbox that the provider does not know says nothing of the account.
-    if (isUnknown(slot) && !isOwnSlot(kept.slots, slot)) continue
-    if (!worst || rankOf(slot) < rankOf(worst)) worst = slot
+    const counts = !('failure' in slot.state) || speaksForAccount(kept, slot, nowMs)
+    // What the provider does not know has no token that anybody needs.
+    if (!counts && isUnknown(slot)) continue
+    if (counts && (!worst || rankOf(slot) < rankOf(worst))) worst = slot
     const { token } = slot.state
     if (!token || remainingMs(token, nowMs) <= 0) continue
     tokens++
@@ -196,10 +198,6 @@ function conditionOf({ state }: Slot): AccountCondition {
 
 function rankOf(slot: Slot): number {
   return conditions.indexOf(conditionOf(slot))
-}
-
-function isUnknown({ state }: Slot): boolean {
-  return state.kind === 'stopped' && state.failure.code === 'unknown-account'
 }
 
 function emptyCondition(user: string): AccountCondition {

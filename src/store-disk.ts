@@ -55,13 +55,16 @@ export async function prepareFolder(path: string): Promise<void> {
 /**
  * @param lengthBytes of what is read from its beginning; all of it unless given
  * @returns undefined when there is no such file
- * @rejects Misconfigured when others can read it, Unavailable when the disk fails
+ * @rejects Misconfigured when it is no file or others can read it, Unavailable when the disk fails
  */
 export async function readPrivate(path: string, lengthBytes?: number): Promise<Buffer | undefined> {
   let file
   try {
     file = await open(path, 'r')
-    const { mode } = await file.stat()
+    const found = await file.stat()
+    if (!found.isFile())
+      throw new Misconfigured(`${path} is not a file`, { hint: 'move it away, and sign in again' })
+    const { mode } = found
     if ((mode & 0o077) !== 0)
       throw new Misconfigured(`${path} is open to others (mode ${(mode & 0o777).toString(8)})`, {
         hint: `chmod 600 ${path}, and sign in again if somebody may have read it`,

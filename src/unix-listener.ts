@@ -8,13 +8,15 @@
  */
 import { stat } from 'node:fs/promises'
 import type { Server } from 'node:net'
-import { bindSocket, cannotOpen, type SocketName } from './bind.ts'
+import { bindSocket, cannotOpen, type BoundName, type SocketName } from './bind.ts'
 import { Misconfigured } from './errors.ts'
 import type { Log } from './log.ts'
 import { octal } from './octal.ts'
 
 export interface SocketListener {
   readonly path: string
+  /** @returns whether clients that go to its path reach it */
+  isThere(): Promise<boolean>
   /** Takes the name away and stops accepting; both are done when this resolves. */
   leave(): Promise<void>
   /** After {@link leave}: lets open requests end, for a while. */
@@ -47,8 +49,8 @@ export async function listenAt(
   log: Log,
 ): Promise<SocketListener> {
   const { path } = name
-  let takeAway: () => Promise<void> = async () => {}
-  if (inherited === undefined) takeAway = await bindSocket(server, name)
+  let bound: BoundName | undefined
+  if (inherited === undefined) bound = await bindSocket(server, name)
   else {
     await checkInherited(name)
     await listenOn(server, inherited, path)
@@ -59,9 +61,11 @@ export async function listenAt(
   let closed: Promise<void> | undefined
   return {
     path,
+    // The name of an inherited socket is systemd's.
+    isThere: async () => !bound || (await bound.isOurs()),
     async leave() {
       try {
-        await takeAway()
+        await bound?.takeAway()
       } finally {
         closed = new Promise((resolve) => server.close(() => resolve()))
         // Those that have not asked anything yet are not waited for.

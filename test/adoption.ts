@@ -1,4 +1,6 @@
 /** What the store has, taken up: at start, after a reload, and when another process changed it. */
+import { chmodSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { SignInNeeded, StoreLocked, Unavailable } from '../src/errors.ts'
@@ -11,6 +13,7 @@ import {
   createSignedIn,
   failing,
   grantOf,
+  hourMs,
   rotating,
   startMs,
   tokenOf,
@@ -159,6 +162,26 @@ void t.test('a locked store heals with its key, and keeps what lives', async (t)
   await place.quiet()
   t.match(place.slots(), [{ state: { kind: 'stopped' } }])
   t.equal(await place.ask(account), 'kept')
+})
+
+void t.test('a file that is repaired is read within a tick', async (t) => {
+  const { place, account } = await createPlaceOf(t, createSignedIn())
+  await place.quiet()
+  const [name = ''] = readdirSync(place.store.path).filter((entry) => entry.endsWith('.json'))
+  const file = join(place.store.path, name)
+  chmodSync(file, 0o640)
+  place.tick(hourMs)
+  await place.quiet()
+  const refused = { code: 'misconfigured', message: /is open to others \(mode 640\)$/ }
+  t.match(await place.refusal(account), refused)
+  place.tick(30_000)
+  t.match(await place.refusal(account), refused)
+  chmodSync(file, 0o600)
+  place.tick(30_000)
+  await until(() => place.wakes.at(-1) === 0)
+  place.tick(0)
+  await place.quiet()
+  t.equal(await place.ask(account), 't2')
 })
 
 void t.test('a reload keeps the tokens of what did not change', async (t) => {

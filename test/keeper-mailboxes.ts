@@ -1,13 +1,16 @@
 /** The mailboxes of a wildcard: who makes up names costs nobody anything, and no memory. */
 import t from 'tap'
-import { UnknownAccount } from '../src/errors.ts'
+import { Misconfigured, Unavailable, UnknownAccount } from '../src/errors.ts'
 import {
   accountOf,
   accountsOf,
+  counting,
   createPlace,
   createPlaceOf,
   createProvider,
+  failing,
   held,
+  hourMs,
   startMs,
   tokenOf,
   until,
@@ -59,6 +62,35 @@ void t.test('the table of mailboxes is bounded, and stays fresh for who asks', a
     'asked for since it was fetched',
   )
 })
+
+void t.test(
+  'a living token that was asked for is refreshed ahead, also after a failure',
+  async (t) => {
+    const failures = {
+      'only a person can cure': new Misconfigured('the secret has expired'),
+      'passes by itself': new Unavailable('down', { trouble: 'waiting' }),
+    }
+    for (const [what, failure] of Object.entries(failures)) {
+      const provider = createProvider({
+        answer: ({ atMs }, count) => ({ token: tokenOf(`t${count}`, atMs, 10 * hourMs) }),
+      })
+      const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
+      const mailbox = 'a@example.com'
+      await place.ask(account, { mailbox })
+      place.nowMs += 1
+      await place.ask(account, { mailbox })
+      provider.answer = failing(failure)
+      place.tick(8 * hourMs)
+      await place.quiet()
+      t.equal(provider.asked.length, 2)
+      provider.answer = counting
+      place.tick(15 * 60_000)
+      await place.quiet()
+      t.equal(provider.asked.length, 3, what)
+      t.equal(await place.ask(account, { mailbox }), 't3')
+    }
+  },
+)
 
 void t.test('a table of which every slot is waited for grows', async (t) => {
   const later = held()

@@ -12,7 +12,7 @@ import { createKept, type Kept } from '../src/kept.ts'
 import { predictEnd } from '../src/prediction.ts'
 import { planNotices, troublesIn, type Notice, type Told, type Trouble } from '../src/notices.ts'
 import { createSlot, failedState, settled, type SlotState } from '../src/slot.ts'
-import { addOwnSlot } from '../src/slot-table.ts'
+import { addOwnSlot, addSlot } from '../src/slot-table.ts'
 import { accountOf, createProvider, hourMs, startMs, tokenOf } from './fixtures/keeper-place.ts'
 
 const minute = 60_000
@@ -133,6 +133,18 @@ void t.test('what is a trouble', (t) => {
     { event: 'store-trouble', account: 'b@x' },
   ])
   t.notMatch(JSON.stringify(troublesIn([keptWith('me@x', live)], locked, [], startMs)), 'secret')
+  t.end()
+})
+
+void t.test('a mailbox of a wildcard is a trouble while somebody asks for it', (t) => {
+  const kept = createKept(accountOf('*@x', createProvider()))
+  const slot = createSlot('a', { service: 'smtp', mailbox: 'a@x' }, [], startMs)
+  addSlot(kept.slots, slot).state = failedState(idle, new Misconfigured('wrong'), 0, startMs)
+  const seen = (atMs: number) => troublesIn([kept], undefined, [], atMs).map(({ event }) => event)
+  t.same(seen(startMs + hourMs - 1), ['misconfigured'])
+  t.same(seen(startMs + hourMs), [])
+  slot.askedAtMs += hourMs
+  t.same(seen(startMs + hourMs), ['misconfigured'])
   t.end()
 })
 

@@ -1,5 +1,6 @@
 /** A disk that fails: a grant that it does not take is served, kept and written later. */
 import t from 'tap'
+import type { Account } from '../src/accounts.ts'
 import { Unavailable } from '../src/errors.ts'
 import type { Store } from '../src/store.ts'
 import {
@@ -8,7 +9,9 @@ import {
   createPlace,
   createSignedIn,
   grantOf,
+  held,
   rotating,
+  tokenOf,
   until,
   user,
 } from './fixtures/keeper-place.ts'
@@ -42,12 +45,13 @@ void t.test('a rotated grant that the disk does not take', async (t) => {
   t.equal(provider.asked[1]?.grant, 'g1', 'and asked with')
   place.tick(30_000)
   place.tick(0)
-  await place.keeper.adopt(
-    accountsOf([accountOf(user, provider, { fingerprint: () => '2' })]),
-    place.nowMs,
-  )
+  const changed = accountOf(user, provider, { fingerprint: () => '2' })
+  await place.keeper.adopt(accountsOf([changed]), place.nowMs)
   await place.quiet()
-  t.equal(provider.asked[2]?.grant, 'g2', 'also after a reload')
+  t.equal(await place.ask(changed), 't2', 'a reload keeps the newest token')
+  place.nowMs += 30_000
+  t.equal(await place.ask(changed, { refused: true }), 't3')
+  t.equal(provider.asked[2]?.grant, 'g2', 'and the newest grant')
   t.match(await place.store.read(user), { stored: { grant: 'g0' } })
   t.same(
     place.lines.filter((line) => line.startsWith('error')),
@@ -101,6 +105,59 @@ void t.test('a reload removes an account whose grant is not on disk', async (t) 
   )
   await place.quiet()
   await place.keeper.adopt(accountsOf([]), place.nowMs)
+  t.same(place.keeper.unsaved(), [user])
+  disk.broken = false
+  place.tick(30_000)
+  await until(() => place.keeper.unsaved().length === 0)
+  t.match(await place.store.read(user), { stored: { grant: 'g1' } })
+})
+
+for (const [how, between] of [
+  ['removed and added again', []],
+  ['spelled with another case', undefined],
+  ['given to another client and back', [{ binding: 'another client' }]],
+] as const)
+  void t.test(`an account whose grant is not on disk, ${how}`, async (t) => {
+    const disk = fragile()
+    const place = await createPlace(t, disk.wrap)
+    await place.store.replace(user, grantOf('g0'))
+    const provider = createSignedIn({ answer: rotating })
+    const adopt = async (...accounts: Account[]) => {
+      await place.keeper.adopt(accountsOf(accounts), place.nowMs)
+      await place.quiet()
+    }
+    disk.broken = true
+    await adopt(accountOf(user, provider))
+    for (const given of between ?? [])
+      await adopt(accountOf(user, createSignedIn(given), { fingerprint: () => given.binding }))
+    if (between?.length === 0) await adopt()
+    const account = accountOf(between ? user : 'Me@Example.com', provider)
+    await adopt(account)
+    t.same(place.keeper.unsaved(), [account.user])
+    t.equal(await place.ask(account), 't1', 'is served its newest token')
+    t.equal(provider.asked.length, 1)
+    place.nowMs += 30_000
+    t.equal(await place.ask(account, { refused: true }), 't2')
+    t.equal(provider.asked[1]?.grant, 'g1', 'and asks with its newest grant')
+    disk.broken = false
+    place.tick(30_000)
+    await until(() => place.keeper.unsaved().length === 0)
+    t.match(await place.store.read(user), { stored: { grant: 'g2' } })
+  })
+
+void t.test('an account that a reload removes while its refresh runs', async (t) => {
+  const disk = fragile()
+  const place = await createPlace(t, disk.wrap)
+  await place.store.replace(user, grantOf('g0'))
+  const later = held()
+  const provider = createSignedIn({ answer: later.answer })
+  disk.broken = true
+  await place.keeper.adopt(accountsOf([accountOf(user, provider)]), place.nowMs)
+  await until(() => provider.asked.length === 1)
+  await place.keeper.adopt(accountsOf([]), place.nowMs)
+  place.tick(30_000)
+  later.give(tokenOf('t1', place.nowMs), 'g1')
+  await until(() => place.lines.includes('error grant not written the disk is full'))
   t.same(place.keeper.unsaved(), [user])
   disk.broken = false
   place.tick(30_000)

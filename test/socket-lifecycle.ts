@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { createConnection } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createAudit } from '../src/audit.ts'
 import { createConnections } from '../src/connections.ts'
@@ -32,6 +32,7 @@ import {
   type Home,
   type Running,
 } from './fixtures/daemon.ts'
+import { ask } from './fixtures/http-client.ts'
 import { makeTemporary, until } from './fixtures/keeper-place.ts'
 import { converse, send } from './fixtures/raw-client.ts'
 import { xoauth2 } from './fixtures/scripted-socket.ts'
@@ -180,6 +181,38 @@ void t.test('what is no socket is never replaced', async (t) => {
   symlinkSync(target, mine)
   t.match(await run(home, ['serve']), refused)
   t.equal(readFileSync(mine, 'utf8'), 'precious')
+})
+
+void t.test('a socket whose name somebody removed is opened again by a reload', async (t) => {
+  const home = await homeOf(
+    t,
+    '[[socket]]\npath = "mine"\n[http]\nlisten = "./web"\nmode = "0600"\nservices = ["smtp"]\n',
+  )
+  const [mine, web] = [join(home.path, 'mine'), join(home.path, 'web')]
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop('SIGKILL'))
+  for (const path of [mine, web]) rmSync(path)
+  t.equal((await run(home, ['reload'])).code, 0)
+  t.equal(await send(mine, `SMTP ${me}`), xoauth2(me, 'kept'))
+  t.match(await ask(web, '/healthz'), { status: 200 })
+
+  const { ino } = statSync(mine)
+  t.equal((await run(home, ['reload'])).code, 0)
+  t.equal(statSync(mine).ino, ino, 'one that is there stays')
+
+  rmSync(dirname(home.socket), { recursive: true })
+  daemon.child.kill('SIGHUP')
+  await until(() => daemon.stderr().match(/^info reloaded/gm)?.length === 3)
+  t.equal(await send(home.socket, `SMTP ${me}`), xoauth2(me, 'kept'), 'by a signal as well')
+  t.equal(statSync(home.socket).mode & 0o777, 0o600)
+
+  rmSync(mine)
+  writeFileSync(mine, 'precious')
+  t.match(await run(home, ['reload']), { code: 78, stderr: /\/mine is not a socket$/m })
+  t.equal(readFileSync(mine, 'utf8'), 'precious')
+  rmSync(mine)
+  t.equal((await run(home, ['reload'])).code, 0)
+  t.equal(await send(mine, `SMTP ${me}`), xoauth2(me, 'kept'))
 })
 
 void t.test('a stop lets an open request end', async (t) => {

@@ -15,6 +15,7 @@ import { version } from '../src/version.ts'
 import { accountOf, createProvider, hourMs, startMs, tokenOf } from './fixtures/keeper-place.ts'
 
 const live = settled(tokenOf('a secret', startMs), 0)
+const idle: SlotState = { kind: 'idle', token: undefined, refreshAtMs: startMs }
 
 function keptWith(user: string, own: SlotState[], others: SlotState[] = []): Kept {
   const kept = createKept(accountOf(user, createProvider()))
@@ -95,7 +96,6 @@ void t.test('an account that is well', (t) => {
 })
 
 void t.test('states', (t) => {
-  const idle: SlotState = { kind: 'idle', token: undefined, refreshAtMs: startMs }
   const dead = new SignInNeeded('dead', { certain: true, hint: 'sign in' })
   const states: readonly [string, SlotState[], Partial<AccountStatus>][] = [
     ['nothing yet', [idle], { state: 'starting', tokens: 0, next_refresh_at: null }],
@@ -130,6 +130,14 @@ void t.test('a whole domain', (t) => {
     statusOf(keptWith('*@example.com', [], [unknown, live])),
     { state: 'fresh', message: '', tokens: 1 },
     'an unknown mailbox is not held against it',
+  )
+  const refused = failedState(idle, new Misconfigured('not delegated'), 0, startMs)
+  const domain = keptWith('*@example.com', [], [refused, live])
+  t.match(statusOf(domain), { state: 'misconfigured', message: 'not delegated' })
+  t.match(
+    statusOf(domain, startMs + hourMs),
+    { state: 'fresh', message: '' },
+    'nor one that nobody asks for any more',
   )
   t.end()
 })

@@ -115,6 +115,21 @@ void t.test('a folder or file that is open to others', async (t) => {
   t.equal(statSync(`${file}.broken`).mode & 0o777, 0o600)
 })
 
+void t.test("a folder in a file's place", async (t) => {
+  const { store, path } = await open(t)
+  await store.replace(user, grant)
+  const file = fileIn(path)
+  rmSync(file)
+  mkdirSync(file)
+  await t.rejects(store.read(user), {
+    code: 'misconfigured',
+    message: `${file} is not a file`,
+    hint: 'move it away, and sign in again',
+  })
+  await store.replace(user, grantOf('g2'))
+  t.match(await store.read(user), { stored: { grant: 'g2' } }, 'a new sign-in is taken')
+})
+
 void t.test('a store that cannot be used', async (t) => {
   const folder = makeTemporary(t)
   writeFileSync(join(folder, 'file'), '')
@@ -205,7 +220,6 @@ void t.test('a disk that fails', async (t) => {
   const file = fileIn(path)
   rmSync(file)
   mkdirSync(file, { mode: 0o700 })
-  await t.rejects(store.read(user), { code: 'unavailable', message: /\(EISDIR\)/ })
   await t.rejects(store.forget(user), { code: 'unavailable', hint: /check the disk/ })
   rmSync(path, { recursive: true })
   await t.rejects(store.replace(user, grant), { code: 'unavailable' })

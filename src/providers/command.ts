@@ -24,7 +24,8 @@ export const command = providerKind({
     return {
       authority: program,
       authorityIsProgram: true,
-      binding: 'command',
+      // Another program may print another one's tokens.
+      binding: `command ${JSON.stringify(settings.command)}`,
       usesGrant: false,
       // It is told both, and may print another token for each.
       tokenKey: ({ mailbox, service }) => `${mailbox} ${service}`,

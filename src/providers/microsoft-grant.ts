@@ -2,8 +2,8 @@
  * What is kept of a sign-in at Microsoft: the token cache of their library, as it serialises it, without
  * the access tokens, which the store keeps itself.
  *
- * Beside the library's own tables stands, when the last refresh was refused for want of it, what the next
- * sign-in has to prove (`Claims`). The library leaves tables alone that it does not know.
+ * Beside the library's own tables stands, by resource, what the next sign-in has to prove where the last
+ * refresh was refused for want of it (`Claims`). The library leaves tables alone that it does not know.
  */
 import { SignInNeeded, type Failure } from '../errors.ts'
 import type { Grant } from './provider.ts'
@@ -20,35 +20,50 @@ export function refreshTokenIn(grant: Grant | undefined): string {
   throw new SignInNeeded('the stored sign-in has no refresh token')
 }
 
-/** What the server wants to see at the next sign-in: a JSON text, as it sent it. */
-export function claimsIn(grant: Grant | undefined): string | undefined {
-  const claims = parse(grant)['Claims']
-  return typeof claims === 'string' ? claims : undefined
+/**
+ * What the server wants to see at the next sign-in: a JSON text, as it sent it.
+ *
+ * @param resource that wants it; without one, what any of them wanted last
+ */
+export function claimsIn(grant: Grant | undefined, resource?: string): string | undefined {
+  const claims = tableOf(parse(grant), 'Claims')
+  const wanted = resource === undefined ? Object.values(claims).at(-1) : claims[resource]
+  return typeof wanted === 'string' ? wanted : undefined
 }
 
 /**
  * What the server wants to see at the next sign-in goes along with the grant, which is asked then.
  *
  * @param refusal of a refresh by `grant`, and the claims in it
+ * @param resource that the token was to be for
  */
 export function withChallenge(
   { failure, claims }: { readonly failure: Failure; readonly claims: string | undefined },
   grant: Grant,
+  resource: string,
 ): Failure {
   if (!(failure instanceof SignInNeeded) || claims === undefined) return failure
+  const Claims = { ...challengesBut(grant, resource), [resource]: claims }
   return new SignInNeeded(failure.message, {
     cause: failure.cause,
     hint: failure.hint,
     because: failure.because,
-    grant: JSON.stringify({ ...parse(grant), Claims: claims }),
+    grant: JSON.stringify({ ...parse(grant), Claims }),
   })
+}
+
+/** What other resources want to see: it stands until they give a token, or somebody signs in. */
+export function challengesBut(grant: Grant, resource: string): Tables {
+  const all = Object.entries(tableOf(parse(grant), 'Claims'))
+  return Object.fromEntries(all.filter(([who]) => who !== resource))
 }
 
 /**
  * @param cache of the library, after an exchange
  * @param refreshToken that came of it; it is kept whatever the library thought of the rest of the answer
+ * @param challenges that still stand, by resource
  */
-export function grantOf(cache: string, refreshToken: string): Grant {
+export function grantOf(cache: string, refreshToken: string, challenges: Tables = {}): Grant {
   const tables = parse(cache)
   const known = Object.entries(tableOf(tables, 'RefreshToken'))
   const same = known.filter(([, entry]) => secretOf(entry) === refreshToken)
@@ -59,6 +74,7 @@ export function grantOf(cache: string, refreshToken: string): Grant {
     AccessToken: {},
     RefreshToken: Object.fromEntries(same.length > 0 ? same : [['refresh-token', entry]]),
     AppMetadata: tableOf(tables, 'AppMetadata'),
+    ...(Object.keys(challenges).length > 0 ? { Claims: challenges } : {}),
   })
 }
 

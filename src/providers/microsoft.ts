@@ -20,7 +20,13 @@ import {
   wantedBy,
   type Delegation,
 } from './microsoft-delegation.ts'
-import { claimsIn, grantOf, refreshTokenIn, withChallenge } from './microsoft-grant.ts'
+import {
+  challengesBut,
+  claimsIn,
+  grantOf,
+  refreshTokenIn,
+  withChallenge,
+} from './microsoft-grant.ts'
 import {
   applicationOf,
   expiryOf,
@@ -86,12 +92,13 @@ export const microsoft = providerKind({
     const { cloud } = registration
     const { scopes, resources } = delegatedCatalogue(cloud, identity.scopes)
     const delegation: Delegation = { user, services, scopes, registration }
+    const resourceFor = (service: string) => resources[service] ?? cloud.graph
 
     return {
       authority: cloud.login,
       binding: `microsoft ${nameOf(registration)}`,
       usesGrant: true,
-      tokenKey: ({ service }) => resources[service] ?? cloud.graph,
+      tokenKey: ({ service }) => resourceFor(service),
       grantEnds: microsoftEnds,
       missingScopes: (service, granted) =>
         missingIn(scopes, service, spelledAs(scopes[service] ?? [], granted)),
@@ -103,18 +110,22 @@ export const microsoft = providerKind({
 
       async refresh(grant = '', request, nowMs, signal) {
         const refreshToken = refreshTokenIn(grant)
+        const resource = resourceFor(request.service)
         const exchanged = await redeemRefreshToken(
           await applicationOf(registration),
-          { grant, refreshToken, scopes: scopesAt(delegation, resources[request.service]) },
+          { grant, refreshToken, scopes: scopesAt(delegation, resource) },
           { transport, nowMs, signal },
         )
         if (exchanged.kind === 'refused')
-          throw explained(delegation, withChallenge(exchanged, grant))
+          throw explained(delegation, withChallenge(exchanged, grant, resource))
         const { answer, cache } = exchanged
         const rotated = answer.refreshToken ?? refreshToken
-        const same = rotated === refreshToken && claimsIn(grant) === undefined
+        const same = rotated === refreshToken && claimsIn(grant, resource) === undefined
         const token = { ...answer.token, scopes: answer.scopes }
-        return { token, grant: same ? grant : grantOf(cache, rotated) }
+        return {
+          token,
+          grant: same ? grant : grantOf(cache, rotated, challengesBut(grant, resource)),
+        }
       },
 
       async signIn(ui, signal, before) {

@@ -41,6 +41,33 @@ void t.test('what has to be proved at the next sign-in is asked for there, once'
   t.notMatch(refreshed.grant, /Claims/, 'nor one that works again')
 })
 
+void t.test('a challenge of one resource outlives the refreshes of another', async (t) => {
+  const server = await serveMicrosoft(t, { behaviour: { rotates: true } })
+  const account = microsoftAccount({}, { services: ['smtp', 'graph'] })
+  const { provider, signal } = providerOf(t, 'microsoft', account)
+  const ask = (grant: string | undefined, service: string) =>
+    provider.refresh(grant, { service, mailbox: me }, Date.now(), signal)
+  const challengedBy = async (grant: string | undefined, service: string, claims: string) => {
+    const body = { ...failure(50076, 'interaction_required', 'Second factor needed.'), claims }
+    server.fault({ endpoint: 'token', answer: { status: 400, body } })
+    const refused = await failureOf(ask(grant, service))
+    return refused instanceof SignInNeeded ? refused.grant : undefined
+  }
+  const shownAfter = async (grant: string | undefined) => {
+    const browser = createBrowser()
+    await provider.signIn?.(browser, signal, grant)
+    return claimsOf(browser)
+  }
+  const challenged = await challengedBy(grantWith(server.grant(me)), 'graph', challenge)
+  const other = (await ask(challenged, 'smtp')).grant
+  t.match(await shownAfter(other), JSON.parse(challenge))
+  const both = await challengedBy(other, 'smtp', '{"access_token":{"nbf":{"essential":true}}}')
+  t.match(await shownAfter(both), { access_token: { nbf: {} } }, 'the one that came last')
+  const again = (await ask(both, 'smtp')).grant
+  t.match(await shownAfter(again), JSON.parse(challenge))
+  t.notMatch((await ask(again, 'graph')).grant, /Claims/, 'until that resource gives a token')
+})
+
 void t.test('a rotated refresh token outlives what the library dislikes', async (t) => {
   const server = await serveMicrosoft(t, { behaviour: { rotates: true } })
   const { provider, signal } = providerOf(t, 'microsoft', microsoftAccount())

@@ -28,7 +28,7 @@ export interface SignInContext {
   readonly surroundings: Surroundings
   /** Where the daemon may be, to be told. */
   readonly sockets: readonly string[]
-  /** Opens the store, when something in it has to be read. */
+  /** Opens the store, where something in it has to be read or may be. */
   readonly storeKey: StoreKey
 }
 
@@ -60,8 +60,9 @@ export async function signIn(
     throw new Misconfigured(`${account.kind} has no sign-in by device code`, {
       hint: 'run login without --device; a browser on another machine works too: paste its last address',
     })
-  const store = await openOwnStore(context.config.storePath, `login ${name}`)
+  const store = await openOwnStore(context.config.storePath, `login ${name}`, context.storeKey)
   try {
+    await unlockQuietly(context)
     const before = await grantIn(store, account)
     const ui = reach(account)
     const finishing: SignInUi = {
@@ -199,6 +200,14 @@ async function revokeGrant(
       hint: failure.hint ?? 'try again, or run logout without --revoke',
     })
   }
+}
+
+/**
+ * What a new sign-in takes the place of has something to tell where it can be read, and no more than that:
+ * a program that prints the key may put a question before the person, so it is not run for this.
+ */
+export async function unlockQuietly({ config, storeKey }: SignInContext): Promise<void> {
+  if (config.storeKey?.kind !== 'command') await storeKey.unlock()
 }
 
 /** Asks for the store's key when it is needed, and not before. */

@@ -10,6 +10,7 @@ import type { Config } from './config.ts'
 import {
   Misconfigured,
   NotAllowed,
+  SignInNeeded,
   StoreLocked,
   Unavailable,
   UnknownAccount,
@@ -17,7 +18,14 @@ import {
 } from './errors.ts'
 import { lifeAfter } from './grant-life.ts'
 import { userName } from './identity.ts'
-import type { Grant, SignInUi, Surroundings, Token } from './providers/provider.ts'
+import type {
+  Grant,
+  Provider,
+  SignedIn,
+  SignInUi,
+  Surroundings,
+  Token,
+} from './providers/provider.ts'
 import { openStore, type Store } from './store.ts'
 import { ownerOf } from './store-disk.ts'
 import type { StoreKey } from './store-key.ts'
@@ -36,7 +44,8 @@ export interface SignInContext {
 export type SignInWay = 'browser' | 'device'
 
 /**
- * Signs a person in, and fetches a token at once, so that what would fail tomorrow fails now.
+ * Signs a person in, and fetches a token at once, so that what would fail tomorrow fails now. Where the
+ * provider says then what it wants to see besides, the person is sent there once more.
  *
  * @param reach how the person of the account is reached
  * @returns the account, what its person should know, and whether a daemon was there to be told
@@ -51,7 +60,7 @@ export async function signIn(
 ): Promise<{ account: Account; warnings: readonly string[]; told: boolean }> {
   const account = accountOf(name, context)
   const { provider } = account
-  if (!provider.signIn)
+  if (!isInteractive(provider))
     throw new Misconfigured(
       `nobody signs in for ${account.user}: ${account.kind} needs no sign-in`,
       { hint: `run: xoauthd token ${name.replace(/^\*(?=@)/, 'NAME')}` },
@@ -64,40 +73,51 @@ export async function signIn(
   try {
     await unlockQuietly(context)
     const before = await grantIn(store, account)
-    const ui = reach(account)
-    const finishing: SignInUi = {
-      browse: (trip, tripSignal) =>
-        ui.browse(
-          {
-            ...trip,
-            // The page waits for this, so that it says "Signed in" when that is true.
-            async redeem(...answer) {
-              const signedIn = await trip.redeem(...answer)
-              await tryAndStore(signedIn.grant, account, store, tripSignal)
-              return signedIn
-            },
-          },
-          tripSignal,
-        ),
-      device: (trip, tripSignal) =>
-        ui.device(
-          {
-            async redeem(...how) {
-              const signedIn = await trip.redeem(...how)
-              await tryAndStore(signedIn.grant, account, store, tripSignal)
-              return signedIn
-            },
-          },
-          tripSignal,
-        ),
-    }
-    const { warnings } =
-      way === 'device' && provider.signInByDevice
-        ? await provider.signInByDevice(finishing, signal, before)
-        : await provider.signIn(finishing, signal, before)
+    const ui = finishing(reach(account), account, store)
+    const { warnings } = await travel(provider, way, ui, signal, before).catch((error: unknown) => {
+      // What the provider wants to see came with its refusal. Once more is enough, or it never is.
+      if (!(error instanceof SignInNeeded) || error.grant === undefined) throw error
+      return travel(provider, way, ui, signal, error.grant)
+    })
     return { account, warnings, told: await tellDaemon(account, context) }
   } finally {
     await store.close()
+  }
+}
+
+type Interactive = Provider & Required<Pick<Provider, 'signIn'>>
+
+function isInteractive(provider: Provider): provider is Interactive {
+  return provider.signIn !== undefined
+}
+
+/** One trip of the person to the provider and back. */
+function travel(
+  provider: Interactive,
+  way: SignInWay,
+  ui: SignInUi,
+  signal: AbortSignal,
+  before: Grant | undefined,
+): Promise<SignedIn> {
+  return way === 'device' && provider.signInByDevice
+    ? provider.signInByDevice(ui, signal, before)
+    : provider.signIn(ui, signal, before)
+}
+
+/** The page of a sign-in waits until it is tried and stored, so that it says "Signed in" when that is true. */
+function finishing(ui: SignInUi, account: Account, store: Store): SignInUi {
+  const finish = async (signedIn: SignedIn, signal: AbortSignal) => {
+    await tryAndStore(signedIn.grant, account, store, signal)
+    return signedIn
+  }
+  return {
+    browse: (trip, signal) =>
+      ui.browse(
+        { ...trip, redeem: async (...answer) => finish(await trip.redeem(...answer), signal) },
+        signal,
+      ),
+    device: (trip, signal) =>
+      ui.device({ redeem: async (...how) => finish(await trip.redeem(...how), signal) }, signal),
   }
 }
 

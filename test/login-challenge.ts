@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createAuthority } from './fixtures/certificates.ts'
+import { redirectedFrom } from './fixtures/browser.ts'
 import { createHome, run, startDaemonProcess, type Home } from './fixtures/daemon.ts'
 import { challenge, failure } from './fixtures/microsoft-endpoints.ts'
 import { microsoftNames, publicClient, startMicrosoftServer } from './fixtures/microsoft-server.ts'
@@ -35,6 +36,14 @@ const refusal = {
     ...failure(53003, 'interaction_required', 'Blocked by a policy.', 'message_only'),
     claims: challenge,
   },
+}
+
+/** The second address that is printed, after why. */
+async function onceMore({ login }: SigningIn): Promise<URL> {
+  const [, address = ''] = await login.said(
+    /Blocked by a policy[^]*\nSign in once more[^]*?^(https:\S+)\n(?=\n[^]*\n)/m,
+  )
+  return new URL(address)
 }
 
 function homeWith(t: Test, toml: string): Home {
@@ -89,4 +98,45 @@ void t.test('also from an encrypted store, where its key asks nobody', async (t)
   const byCommand = await signIn(t, home)
   t.notOk('access_token' in claimsIn(byCommand.url))
   t.notOk(existsSync(join(home.path, 'asked')), 'a program may put a question before the person')
+})
+
+void t.test('a challenge that a sign-in meets itself is answered at once', async (t) => {
+  const home = homeWith(t, account)
+  for (const redeems of [false, true]) {
+    const signingIn = await startLogin(home, me, underRealNames)
+    const landed = await signingIn.consent()
+    if (!redeems) microsoft.fault({ endpoint: 'token', answer: { overlay: {} } })
+    microsoft.fault({ endpoint: 'token', answer: refusal })
+    const page = await visit(landed)
+    t.match(page, { status: 400, page: /Blocked by a policy[^]*Go back to the terminal/ })
+    t.notMatch(page.page, /run: xoauthd login/)
+    const url = await onceMore(signingIn)
+    t.match(claimsIn(url), JSON.parse(challenge))
+    t.match(await visit(new URL(await redirectedFrom(url))), { status: 200, page: /Signed in/ })
+    t.equal(await signingIn.login.ended, 0, 'by the code or by the first refresh')
+  }
+})
+
+void t.test('where addresses are pasted, and no more than once', async (t) => {
+  const nativeClient = 'https://login.microsoftonline.com/common/oauth2/nativeclient'
+  const home = homeWith(t, `${account}redirect_uri = "${nativeClient}"\n`)
+  for (const code of [0, 77]) {
+    const signingIn = await startLogin(home, me, underRealNames)
+    const { login } = signingIn
+    microsoft.fault({ endpoint: 'token', times: code === 0 ? 1 : 2, answer: refusal })
+    login.child.stdin?.write(`${(await signingIn.consent()).href}\n`)
+    login.child.stdin?.write(`${await redirectedFrom(await onceMore(signingIn))}\n`)
+    t.equal(await login.ended, code)
+    t.equal(login.stderr().match(/^https:/gm)?.length, 2)
+  }
+})
+
+void t.test('with a code that is typed in elsewhere', async (t) => {
+  microsoft.behaviour.signsInAs = me
+  t.teardown(() => (microsoft.behaviour.signsInAs = undefined))
+  const home = homeWith(t, account)
+  microsoft.fault({ endpoint: 'token', answer: refusal })
+  const device = await run(home, ['login', me, '--device'], underRealNames)
+  t.match(device, { code: 0, stderr: /\nSign in once more[^]*code: ABCD1234\n[^]*\nSigned in as / })
+  t.match(microsoft.to('device').at(-1)?.form.get('claims'), /c1/)
 })

@@ -34,12 +34,12 @@ export function claimsIn(grant: Grant | undefined, resource?: string): string | 
 /**
  * What the server wants to see at the next sign-in goes along with the grant, which is asked then.
  *
- * @param refusal of a refresh by `grant`, and the claims in it
+ * @param refusal of a refresh by `grant`, or of a sign-in, which has none yet; and the claims in it
  * @param resource that the token was to be for
  */
 export function withChallenge(
   { failure, claims }: { readonly failure: Failure; readonly claims: string | undefined },
-  grant: Grant,
+  grant: Grant | undefined,
   resource: string,
 ): Failure {
   if (!(failure instanceof SignInNeeded) || claims === undefined) return failure
@@ -53,7 +53,7 @@ export function withChallenge(
 }
 
 /** What other resources want to see: it stands until they give a token, or somebody signs in. */
-export function challengesBut(grant: Grant, resource: string): Tables {
+export function challengesBut(grant: Grant | undefined, resource: string): Tables {
   const all = Object.entries(tableOf(parse(grant), 'Claims'))
   return Object.fromEntries(all.filter(([who]) => who !== resource))
 }

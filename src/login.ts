@@ -4,7 +4,7 @@
  *
  * Promises that a sign-in which fails a check leaves the old grant in place.
  */
-import { createAccounts, type Account } from './accounts.ts'
+import { checkCovered, createAccounts, type Account } from './accounts.ts'
 import { ask } from './client.ts'
 import type { Config } from './config.ts'
 import {
@@ -155,6 +155,8 @@ export async function tryAndStore(
   for (const [key, request] of distinct) {
     const issued = await provider.refresh(last, request, Date.now(), signal)
     last = issued.grant ?? last
+    for (const { service } of requests.filter((one) => provider.tokenKey(one) === key))
+      checkCovered(account, service, issued.token)
     ownerNamed ||= issued.ownerNamed === true
     if (issued.token.expiryKnown) tokens[key] = issued.token
   }

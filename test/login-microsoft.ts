@@ -243,6 +243,33 @@ void t.test('consent that is missing', async (t) => {
   })
 })
 
+void t.test(
+  'a service that a reload adds waits for a sign-in, and the others do not',
+  async (t) => {
+    const home = homeWith(t, account('services = ["smtp"]'))
+    const first = await startLogin(home, me, underRealNames)
+    await visit(await first.consent())
+    t.equal(await first.login.ended, 0)
+    const daemon = await startDaemonProcess(home, underRealNames)
+    t.teardown(() => daemon.stop())
+    home.configure(account('services = ["smtp", "imap"]'))
+    t.match(await run(home, ['reload']), { code: 0 })
+    for (const when of ['before', 'after']) {
+      t.ok(microsoft.accept(tokenOf(await send(home.socket, `SMTP ${me}`)), me), when)
+      t.match(
+        await send(home.socket, `IMAP,explain ${me}`),
+        /^ERR sign-in-needed .*me@uni\.example .* imap \| run: xoauthd login me@uni\.example\n$/,
+      )
+      t.match(await run(home, ['refresh', me]), { code: 0, stderr: '' })
+    }
+    const second = await startLogin(home, me, underRealNames)
+    await visit(await second.consent())
+    t.equal(await second.login.ended, 0)
+    const token = tokenOf(await send(home.socket, `IMAP,wait=60 ${me}`))
+    t.match(microsoft.find(token)?.scope, /IMAP/)
+  },
+)
+
 void t.test("mutt_oauth2.py's file is taken over", async (t) => {
   const home = homeWith(t, account('services = ["smtp", "graph"]'))
   const file = JSON.stringify({

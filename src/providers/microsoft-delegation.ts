@@ -7,7 +7,7 @@ import { Misconfigured, SignInNeeded, type Failure } from '../errors.ts'
 import { readIdToken, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import { resourceOf } from './microsoft-clouds.ts'
-import { grantOf, withChallenge } from './microsoft-grant.ts'
+import { grantOf, notesAfter, withChallenge } from './microsoft-grant.ts'
 import { withConsentPage, type Registration } from './microsoft-registration.ts'
 import type { Exchanged } from './msal.ts'
 import type { Scopes, SignedIn } from './provider.ts'
@@ -37,6 +37,22 @@ export function scopesAt(delegation: Delegation, resource: string | undefined): 
   return allScopes(delegation).filter((scope) => resourceOf(scope, graph) === resource)
 }
 
+/**
+ * What a refresh asks for: one scope that nobody consented to would have all of it refused.
+ *
+ * @param granted to the last token of the resource, where that is known
+ * @returns all that is wanted there but what came after the sign-in
+ */
+export function scopesToRenew(
+  delegation: Delegation,
+  resource: string,
+  granted: readonly string[] | undefined,
+): string[] {
+  const all = scopesAt(delegation, resource)
+  const consented = granted ? spelledAs(all, granted) : all
+  return consented.length > 0 ? consented : all
+}
+
 function allScopes({ services, scopes }: Delegation): string[] {
   return unique(services.flatMap((service) => scopes[service] ?? []))
 }
@@ -60,7 +76,8 @@ export function checked(delegation: Delegation, exchanged: Exchanged): SignedIn 
     hintForRefreshToken:
       'the registration must not be of the kind "single-page application", and offline_access be allowed',
   })
-  return { ...signedIn, grant: grantOf(cache, signedIn.grant) }
+  const notes = notesAfter(undefined, resource, answer.scopes)
+  return { ...signedIn, grant: grantOf(cache, signedIn.grant, notes) }
 }
 
 /**

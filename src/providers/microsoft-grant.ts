@@ -3,12 +3,19 @@
  * the access tokens, which the store keeps itself.
  *
  * Beside the library's own tables stands, by resource, what the next sign-in has to prove where the last
- * refresh was refused for want of it (`Claims`). The library leaves tables alone that it does not know.
+ * refresh was refused for want of it (`Claims`), and what the last token was granted (`Granted`). The library
+ * leaves tables alone that it does not know.
  */
 import { SignInNeeded, type Failure } from '../errors.ts'
 import type { Grant } from './provider.ts'
 
 type Tables = Readonly<Record<string, unknown>>
+
+/** What stands beside the library's tables. */
+interface Notes {
+  readonly Claims?: Tables
+  readonly Granted?: Tables
+}
 
 /**
  * @returns the refresh token
@@ -52,18 +59,47 @@ export function withChallenge(
   })
 }
 
-/** What other resources want to see: it stands until they give a token, or somebody signs in. */
-export function challengesBut(grant: Grant | undefined, resource: string): Tables {
+/** What other resources want to see. */
+function challengesBut(grant: Grant | undefined, resource: string): Tables {
   const all = Object.entries(tableOf(parse(grant), 'Claims'))
   return Object.fromEntries(all.filter(([who]) => who !== resource))
+}
+
+/** @returns the scopes that the last token of a resource had; undefined when the server has not said */
+export function grantedIn(grant: Grant, resource: string): readonly string[] | undefined {
+  const said = tableOf(parse(grant), 'Granted')[resource]
+  return Array.isArray(said) ? said.filter((scope) => typeof scope === 'string') : undefined
+}
+
+/**
+ * What to keep in mind after a token of a resource: the challenges of the others stand until they give one
+ * too, or somebody signs in.
+ *
+ * @param grant that it was asked for with; undefined after a sign-in
+ * @param granted the scopes that it has, where the server said so
+ */
+export function notesAfter(
+  grant: Grant | undefined,
+  resource: string,
+  granted: readonly string[] | undefined,
+): Notes {
+  const Claims = challengesBut(grant, resource)
+  const Granted = {
+    ...tableOf(parse(grant), 'Granted'),
+    ...(granted ? { [resource]: granted } : {}),
+  }
+  return {
+    ...(Object.keys(Claims).length > 0 ? { Claims } : {}),
+    ...(Object.keys(Granted).length > 0 ? { Granted } : {}),
+  }
 }
 
 /**
  * @param cache of the library, after an exchange
  * @param refreshToken that came of it; it is kept whatever the library thought of the rest of the answer
- * @param challenges that still stand, by resource
+ * @param notes what is known besides, see {@link notesAfter}
  */
-export function grantOf(cache: string, refreshToken: string, challenges: Tables = {}): Grant {
+export function grantOf(cache: string, refreshToken: string, notes: Notes = {}): Grant {
   const tables = parse(cache)
   const known = Object.entries(tableOf(tables, 'RefreshToken'))
   const same = known.filter(([, entry]) => secretOf(entry) === refreshToken)
@@ -74,7 +110,7 @@ export function grantOf(cache: string, refreshToken: string, challenges: Tables 
     AccessToken: {},
     RefreshToken: Object.fromEntries(same.length > 0 ? same : [['refresh-token', entry]]),
     AppMetadata: tableOf(tables, 'AppMetadata'),
-    ...(Object.keys(challenges).length > 0 ? { Claims: challenges } : {}),
+    ...notes,
   })
 }
 

@@ -15,15 +15,16 @@ import {
   checked,
   codeIn,
   explained,
-  scopesAt,
+  scopesToRenew,
   spelledAs,
   wantedBy,
   type Delegation,
 } from './microsoft-delegation.ts'
 import {
-  challengesBut,
   claimsIn,
+  grantedIn,
   grantOf,
+  notesAfter,
   refreshTokenIn,
   withChallenge,
 } from './microsoft-grant.ts'
@@ -102,6 +103,12 @@ export const microsoft = providerKind({
       grantEnds: microsoftEnds,
       missingScopes: (service, granted) =>
         missingIn(scopes, service, spelledAs(scopes[service] ?? [], granted)),
+      lacks(service, granted) {
+        const wanted = scopes[service] ?? []
+        const silent = wanted.length === 0 || granted.length === 0
+        // Of several scopes some may not be for this kind of account: Mail.Send.Shared is for work alone.
+        return !silent && spelledAs(wanted, granted).length === 0
+      },
       expiry: () => expiryOf(registration),
 
       async check() {
@@ -111,9 +118,10 @@ export const microsoft = providerKind({
       async refresh(grant = '', request, nowMs, signal) {
         const refreshToken = refreshTokenIn(grant)
         const resource = resourceFor(request.service)
+        const asked = scopesToRenew(delegation, resource, grantedIn(grant, resource))
         const exchanged = await redeemRefreshToken(
           await applicationOf(registration),
-          { grant, refreshToken, scopes: scopesAt(delegation, resource) },
+          { grant, refreshToken, scopes: asked },
           { transport, nowMs, signal },
         )
         if (exchanged.kind === 'refused')
@@ -122,10 +130,8 @@ export const microsoft = providerKind({
         const rotated = answer.refreshToken ?? refreshToken
         const same = rotated === refreshToken && claimsIn(grant, resource) === undefined
         const token = { ...answer.token, scopes: answer.scopes }
-        return {
-          token,
-          grant: same ? grant : grantOf(cache, rotated, challengesBut(grant, resource)),
-        }
+        const notes = notesAfter(grant, resource, answer.scopes)
+        return { token, grant: same ? grant : grantOf(cache, rotated, notes) }
       },
 
       async signIn(ui, signal, before) {

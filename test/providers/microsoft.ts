@@ -140,6 +140,46 @@ void t.test('what was not granted', async (t) => {
   t.same(provider.missingScopes?.('unheard of', []), [])
 })
 
+void t.test('a service that came after the sign-in', async (t) => {
+  const server = await serveMicrosoft(t, { behaviour: { rotates: true } })
+  const before = providerOf(t, 'microsoft', microsoftAccount({}, { services: ['smtp'] }))
+  const signedIn = await before.provider.signIn?.(createBrowser(), before.signal)
+  const account = microsoftAccount({}, { services: ['imap', 'smtp', 'graph'] })
+  const { provider, signal } = providerOf(t, 'microsoft', account)
+  let grant = signedIn?.grant
+  for (const service of ['smtp', 'imap']) {
+    const issued = await provider.refresh(grant, { service, mailbox: me }, Date.now(), signal)
+    const asked = server.to('token').at(-1)?.form.get('scope')
+    t.notMatch(asked, /IMAP/, 'what nobody consented to would be refused with all the rest')
+    t.notOk(provider.lacks?.('smtp', issued.token.scopes ?? []))
+    t.ok(provider.lacks?.('imap', issued.token.scopes ?? []))
+    grant = issued.grant
+  }
+  const graph = { service: 'graph', mailbox: me }
+  const refused = await failureOf(provider.refresh(grant, graph, Date.now(), signal))
+  t.match(refused, { code: 'sign-in-needed', message: /AADSTS65001/ }, 'nothing is known of that')
+
+  const again = await provider.signIn?.(createBrowser(), signal, grant)
+  const { token } = await provider.refresh(again?.grant, smtpOf(me), Date.now(), signal)
+  t.notOk(provider.lacks?.('imap', token.scopes ?? []))
+})
+
+void t.test('a server that does not say what it granted', async (t) => {
+  const server = await serveMicrosoft(t, { behaviour: { rotates: true } })
+  const { provider, signal } = providerOf(t, 'microsoft', microsoftAccount())
+  let grant: string | undefined = grantWith(server.grant(me))
+  for (const overlay of [{ scope: undefined }, { scope: '' }]) {
+    server.fault({ endpoint: 'token', answer: { overlay } })
+    const issued = await provider.refresh(grant, smtpOf(me), Date.now(), signal)
+    t.match(server.to('token').at(-1)?.form.get('scope'), /SMTP\.Send \S+IMAP/)
+    t.notOk(provider.lacks?.('imap', issued.token.scopes ?? []))
+    grant = issued.grant
+  }
+  // Of several scopes some may not be for this kind of account.
+  t.notOk(provider.lacks?.('graph', ['Mail.ReadWrite']))
+  t.notOk(provider.lacks?.('unheard of', ['Mail.ReadWrite']))
+})
+
 void t.test('scopes of the file', async (t) => {
   const server = await serveMicrosoft(t)
   const account = microsoftAccount(

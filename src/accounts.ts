@@ -7,8 +7,9 @@
 import { domainOf, foldCase, wildcardDomain } from './address.ts'
 import type { AccountConfig } from './account-config.ts'
 import type { Config } from './config.ts'
+import { SignInNeeded } from './errors.ts'
 import { providers } from './providers/index.ts'
-import type { Provider, Surroundings, TokenRequest } from './providers/provider.ts'
+import type { Provider, Surroundings, Token, TokenRequest } from './providers/provider.ts'
 
 export interface Account {
   /** An address or `*@domain`, as the file spells it. */
@@ -29,6 +30,19 @@ export interface Account {
   settingsFingerprint(): string
   /** The name that goes into the SASL string. */
   loginName(request: TokenRequest): string
+}
+
+/**
+ * A token that several services share may come from a sign-in for some of them.
+ *
+ * @throws SignInNeeded when it is known to be of no use for this service
+ */
+export function checkCovered({ provider, user }: Account, service: string, token: Token): void {
+  if (!token.scopes || provider.lacks?.(service, token.scopes) !== true) return
+  throw new SignInNeeded(`the sign-in of ${user} was not for ${service}`, {
+    certain: true,
+    hint: `run: xoauthd login ${user}`,
+  })
 }
 
 export interface Found {

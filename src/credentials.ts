@@ -2,7 +2,7 @@
  * From a request to a credential: which account answers, whether this listener may hand it out, and how
  * long the client waits. Every listener asks here, so that the rules are the same for all.
  */
-import { howToAddService, type Account, type Accounts } from './accounts.ts'
+import { checkCovered, howToAddService, type Account, type Accounts } from './accounts.ts'
 import { domainOf, foldCase, wildcardDomain } from './address.ts'
 import { NotAllowed, Unavailable, UnknownAccount } from './errors.ts'
 import type { Keeper } from './keeper.ts'
@@ -65,6 +65,7 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
 }
 
 function credentialOf(account: Account, request: TokenRequest, token: Token): Credential {
+  checkCovered(account, request.service, token)
   return {
     mailbox: request.mailbox,
     user: token.login ?? account.loginName(request),

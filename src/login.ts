@@ -4,12 +4,13 @@
  *
  * Promises that a sign-in which fails a check leaves the old grant in place.
  */
-import { createAccounts, type Account } from './accounts.ts'
+import { checkCovered, createAccounts, type Account } from './accounts.ts'
 import { ask } from './client.ts'
 import type { Config } from './config.ts'
 import {
   Misconfigured,
   NotAllowed,
+  SignInNeeded,
   StoreLocked,
   Unavailable,
   UnknownAccount,
@@ -17,7 +18,14 @@ import {
 } from './errors.ts'
 import { lifeAfter } from './grant-life.ts'
 import { userName } from './identity.ts'
-import type { Grant, SignInUi, Surroundings, Token } from './providers/provider.ts'
+import type {
+  Grant,
+  Provider,
+  SignedIn,
+  SignInUi,
+  Surroundings,
+  Token,
+} from './providers/provider.ts'
 import { openStore, type Store } from './store.ts'
 import { ownerOf } from './store-disk.ts'
 import type { StoreKey } from './store-key.ts'
@@ -28,7 +36,7 @@ export interface SignInContext {
   readonly surroundings: Surroundings
   /** Where the daemon may be, to be told. */
   readonly sockets: readonly string[]
-  /** Opens the store, when something in it has to be read. */
+  /** Opens the store, where something in it has to be read or may be. */
   readonly storeKey: StoreKey
 }
 
@@ -36,7 +44,8 @@ export interface SignInContext {
 export type SignInWay = 'browser' | 'device'
 
 /**
- * Signs a person in, and fetches a token at once, so that what would fail tomorrow fails now.
+ * Signs a person in, and fetches a token at once, so that what would fail tomorrow fails now. Where the
+ * provider says then what it wants to see besides, the person is sent there once more.
  *
  * @param reach how the person of the account is reached
  * @returns the account, what its person should know, and whether a daemon was there to be told
@@ -51,7 +60,7 @@ export async function signIn(
 ): Promise<{ account: Account; warnings: readonly string[]; told: boolean }> {
   const account = accountOf(name, context)
   const { provider } = account
-  if (!provider.signIn)
+  if (!isInteractive(provider))
     throw new Misconfigured(
       `nobody signs in for ${account.user}: ${account.kind} needs no sign-in`,
       { hint: `run: xoauthd token ${name.replace(/^\*(?=@)/, 'NAME')}` },
@@ -60,43 +69,55 @@ export async function signIn(
     throw new Misconfigured(`${account.kind} has no sign-in by device code`, {
       hint: 'run login without --device; a browser on another machine works too: paste its last address',
     })
-  const store = await openOwnStore(context.config.storePath, `login ${name}`)
+  const store = await openOwnStore(context.config.storePath, `login ${name}`, context.storeKey)
   try {
+    await unlockQuietly(context)
     const before = await grantIn(store, account)
-    const ui = reach(account)
-    const finishing: SignInUi = {
-      browse: (trip, tripSignal) =>
-        ui.browse(
-          {
-            ...trip,
-            // The page waits for this, so that it says "Signed in" when that is true.
-            async redeem(...answer) {
-              const signedIn = await trip.redeem(...answer)
-              await tryAndStore(signedIn.grant, account, store, tripSignal)
-              return signedIn
-            },
-          },
-          tripSignal,
-        ),
-      device: (trip, tripSignal) =>
-        ui.device(
-          {
-            async redeem(...how) {
-              const signedIn = await trip.redeem(...how)
-              await tryAndStore(signedIn.grant, account, store, tripSignal)
-              return signedIn
-            },
-          },
-          tripSignal,
-        ),
-    }
-    const { warnings } =
-      way === 'device' && provider.signInByDevice
-        ? await provider.signInByDevice(finishing, signal, before)
-        : await provider.signIn(finishing, signal, before)
+    const ui = finishing(reach(account), account, store)
+    const { warnings } = await travel(provider, way, ui, signal, before).catch((error: unknown) => {
+      // What the provider wants to see came with its refusal. Once more is enough, or it never is.
+      if (!(error instanceof SignInNeeded) || error.grant === undefined) throw error
+      return travel(provider, way, ui, signal, error.grant)
+    })
     return { account, warnings, told: await tellDaemon(account, context) }
   } finally {
     await store.close()
+  }
+}
+
+type Interactive = Provider & Required<Pick<Provider, 'signIn'>>
+
+function isInteractive(provider: Provider): provider is Interactive {
+  return provider.signIn !== undefined
+}
+
+/** One trip of the person to the provider and back. */
+function travel(
+  provider: Interactive,
+  way: SignInWay,
+  ui: SignInUi,
+  signal: AbortSignal,
+  before: Grant | undefined,
+): Promise<SignedIn> {
+  return way === 'device' && provider.signInByDevice
+    ? provider.signInByDevice(ui, signal, before)
+    : provider.signIn(ui, signal, before)
+}
+
+/** The page of a sign-in waits until it is tried and stored, so that it says "Signed in" when that is true. */
+function finishing(ui: SignInUi, account: Account, store: Store): SignInUi {
+  const finish = async (signedIn: SignedIn, signal: AbortSignal) => {
+    await tryAndStore(signedIn.grant, account, store, signal)
+    return signedIn
+  }
+  return {
+    browse: (trip, signal) =>
+      ui.browse(
+        { ...trip, redeem: async (...answer) => finish(await trip.redeem(...answer), signal) },
+        signal,
+      ),
+    device: (trip, signal) =>
+      ui.device({ redeem: async (...how) => finish(await trip.redeem(...how), signal) }, signal),
   }
 }
 
@@ -134,6 +155,8 @@ export async function tryAndStore(
   for (const [key, request] of distinct) {
     const issued = await provider.refresh(last, request, Date.now(), signal)
     last = issued.grant ?? last
+    for (const { service } of requests.filter((one) => provider.tokenKey(one) === key))
+      checkCovered(account, service, issued.token)
     ownerNamed ||= issued.ownerNamed === true
     if (issued.token.expiryKnown) tokens[key] = issued.token
   }
@@ -199,6 +222,14 @@ async function revokeGrant(
       hint: failure.hint ?? 'try again, or run logout without --revoke',
     })
   }
+}
+
+/**
+ * What a new sign-in takes the place of has something to tell where it can be read, and no more than that:
+ * a program that prints the key may put a question before the person, so it is not run for this.
+ */
+export async function unlockQuietly({ config, storeKey }: SignInContext): Promise<void> {
+  if (config.storeKey?.kind !== 'command') await storeKey.unlock()
 }
 
 /** Asks for the store's key when it is needed, and not before. */

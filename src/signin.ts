@@ -8,7 +8,7 @@
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
-import { asFailure, Unavailable } from './errors.ts'
+import { asFailure, SignInNeeded, Unavailable, type Failure } from './errors.ts'
 import type { BrowserTrip, DeviceCode, SignedIn, SignInUi } from './providers/provider.ts'
 import { openDoors, sendPage } from './signin-listener.ts'
 import type { Outcome } from './signin-page.ts'
@@ -37,11 +37,30 @@ export interface Subject {
   readonly services: readonly string[]
 }
 
+/** @returns what takes the person on a trip, or on a second one when the first is refused */
 export function createSignInUi(person: Person, subject: Subject): SignInUi {
+  const readPasted = createPasteReader(person)
+  let refused: Failure | undefined
+
+  function note(error: unknown): never {
+    refused = asFailure(error)
+    throw error
+  }
+
+  function sayWhyAgain(): void {
+    if (!refused) return
+    person.say(sentence(refused.message))
+    person.say('Sign in once more: this time the provider will ask for what it wants to see.')
+  }
+
   return {
-    device: (trip, signal) => trip.redeem((code) => explainCode(person, code), signal),
+    device(trip, signal) {
+      sayWhyAgain()
+      return trip.redeem((code) => explainCode(person, code), signal).catch(note)
+    },
 
     async browse(trip, signal) {
+      sayWhyAgain()
       const state = randomBytes(32).toString('base64url')
       const arrivals = createArrivals(state)
       const doors = await openDoors(trip, arrivals.fromBrowser)
@@ -49,13 +68,12 @@ export function createSignInUi(person: Person, subject: Subject): SignInUi {
         const redirectUri = doors[0]?.redirectUri ?? trip.redirectUri
         const url = await trip.authorizationUrl(redirectUri, state)
         explain(person, url, redirectUri, doors[0]?.port)
-        // A terminal that cannot be read (nohup leaves one) is like one that has ended.
-        const pasted = readPasted(person, arrivals.fromPaste).catch(() => undefined)
+        const pasted = readPasted(arrivals.fromPaste)
         void person.openBrowser?.(url).catch(() => undefined)
         // Where nothing can come in by itself, the end of what is typed is the end of waiting.
         const over = doors.length > 0 ? undefined : pasted
         const arrival = await firstOf(arrivals.first, over, signal)
-        return await redeem(trip, arrival, redirectUri, subject, signal)
+        return await redeem(trip, arrival, redirectUri, subject, signal).catch(note)
       } finally {
         for (const { server } of doors) server.close()
       }
@@ -87,10 +105,17 @@ async function redeem(
       ok: false,
       title: 'Not signed in',
       text: sentence(failure.message),
-      next: `${sentence(failure.hint ?? 'the terminal says more')}\nTo try again, run: xoauthd login ${user}`,
+      next: wantsMore(failure)
+        ? 'Go back to the terminal: it says how to go on.'
+        : `${sentence(failure.hint ?? 'the terminal says more')}\nTo try again, run: xoauthd login ${user}`,
     })
     throw error
   }
+}
+
+/** Whether the provider said what it wants to see besides, so that it may be asked for at once. */
+function wantsMore(failure: Failure): boolean {
+  return failure instanceof SignInNeeded && failure.grant !== undefined
 }
 
 /** Messages are made to stand after `xoauthd: `. An address or a host keeps its first letter. */
@@ -193,21 +218,39 @@ async function firstOf(
   })
 }
 
-/** The final address, or the part of it after the question mark. */
-async function readPasted(
-  person: Person,
-  take: (parameters: URLSearchParams) => string | undefined,
-): Promise<void> {
-  for await (const line of person.typed ?? []) {
-    const text = line.trim()
-    if (text === '') continue
-    const query = URL.canParse(text) ? new URL(text).search : text
-    const problem = take(new URLSearchParams(query))
-    if (problem === undefined) return
-    person.say(
-      /[?&]?state=/.test(query)
-        ? problem
-        : 'That is not the address that the browser ended at: it has code= and state= in it.',
-    )
+/** @returns what is wrong with an answer that was pasted */
+type Take = (parameters: URLSearchParams) => string | undefined
+
+/**
+ * Reads the final address, or the part of it after the question mark, for one trip after the other: whoever
+ * waits for a line cannot give it back.
+ *
+ * @returns what starts to read for a trip; it resolves when nothing more can be pasted
+ */
+function createPasteReader(person: Person): (take: Take) => Promise<void> {
+  let take: Take | undefined
+  let reading: Promise<void> | undefined
+
+  async function read(): Promise<void> {
+    for await (const line of person.typed ?? []) {
+      const text = line.trim()
+      if (text === '' || !take) continue
+      const query = URL.canParse(text) ? new URL(text).search : text
+      const problem = take(new URLSearchParams(query))
+      if (problem === undefined) take = undefined
+      else
+        person.say(
+          /[?&]?state=/.test(query)
+            ? problem
+            : 'That is not the address that the browser ended at: it has code= and state= in it.',
+        )
+    }
+  }
+
+  return (next) => {
+    take = next
+    // A terminal that cannot be read (nohup leaves one) is like one that has ended.
+    reading ??= read().catch(() => undefined)
+    return reading
   }
 }

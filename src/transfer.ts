@@ -16,6 +16,7 @@ import {
   readWithKey,
   tellDaemon,
   tryAndStore,
+  unlockQuietly,
   type SignInContext,
 } from './login.ts'
 import type { Grant } from './providers/provider.ts'
@@ -87,6 +88,7 @@ export async function importSignIn(
   const store = await openOwnStore(config.storePath, 'import FILE', storeKey)
   try {
     const grant = await grantFrom(arrival, account, signal)
+    await unlockQuietly(context)
     const signedInAtMs = arrival.kind === 'sign-in' ? arrival.signedInAtMs : Date.now()
     const { ownerNamed } = await tryAndStore(grant, account, store, signal, signedInAtMs)
     await tellDaemon(account, context)

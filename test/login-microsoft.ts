@@ -9,7 +9,6 @@ import t, { type Test } from 'tap'
 import { createAuthority } from './fixtures/certificates.ts'
 import { createClientCertificate } from './fixtures/client-certificate.ts'
 import { createHome, run, start, startDaemonProcess } from './fixtures/daemon.ts'
-import { challenge, failure } from './fixtures/microsoft-endpoints.ts'
 import {
   microsoftNames,
   publicClient,
@@ -244,6 +243,33 @@ void t.test('consent that is missing', async (t) => {
   })
 })
 
+void t.test(
+  'a service that a reload adds waits for a sign-in, and the others do not',
+  async (t) => {
+    const home = homeWith(t, account('services = ["smtp"]'))
+    const first = await startLogin(home, me, underRealNames)
+    await visit(await first.consent())
+    t.equal(await first.login.ended, 0)
+    const daemon = await startDaemonProcess(home, underRealNames)
+    t.teardown(() => daemon.stop())
+    home.configure(account('services = ["smtp", "imap"]'))
+    t.match(await run(home, ['reload']), { code: 0 })
+    for (const when of ['before', 'after']) {
+      t.ok(microsoft.accept(tokenOf(await send(home.socket, `SMTP ${me}`)), me), when)
+      t.match(
+        await send(home.socket, `IMAP,explain ${me}`),
+        /^ERR sign-in-needed .*me@uni\.example .* imap \| run: xoauthd login me@uni\.example\n$/,
+      )
+      t.match(await run(home, ['refresh', me]), { code: 0, stderr: '' })
+    }
+    const second = await startLogin(home, me, underRealNames)
+    await visit(await second.consent())
+    t.equal(await second.login.ended, 0)
+    const token = tokenOf(await send(home.socket, `IMAP,wait=60 ${me}`))
+    t.match(microsoft.find(token)?.scope, /IMAP/)
+  },
+)
+
 void t.test("mutt_oauth2.py's file is taken over", async (t) => {
   const home = homeWith(t, account('services = ["smtp", "graph"]'))
   const file = JSON.stringify({
@@ -266,29 +292,6 @@ void t.test("mutt_oauth2.py's file is taken over", async (t) => {
     t.ok(microsoft.accept(tokenOf(await send(home.socket, `${service},wait=60 ${me}`)), me))
   t.match(await run(home, ['refresh', me]), { code: 0, stderr: '' }, 'by what came of it')
   t.ok(microsoft.to('token').length > asked)
-})
-
-void t.test('a challenge that the daemon met is carried into the next sign-in', async (t) => {
-  const home = homeWith(t, account())
-  const first = await startLogin(home, me, underRealNames)
-  await visit(await first.consent())
-  t.equal(await first.login.ended, 0)
-  const daemon = await startDaemonProcess(home, underRealNames)
-  t.teardown(() => daemon.stop())
-  const body = {
-    ...failure(53003, 'interaction_required', 'Blocked by a policy.', 'message_only'),
-    claims: challenge,
-  }
-  microsoft.fault({ endpoint: 'token', answer: { status: 400, body } })
-  t.match(await run(home, ['refresh', me]), { code: 75, stderr: /interaction_required/ })
-  const token = tokenOf(await send(home.socket, `SMTP ${me}`))
-  t.ok(microsoft.accept(token, me), 'the token that lives goes on being served')
-
-  const second = await startLogin(home, me, underRealNames)
-  t.match(JSON.parse(second.url.searchParams.get('claims') ?? '{}'), JSON.parse(challenge))
-  await visit(await second.consent())
-  t.equal(await second.login.ended, 0)
-  t.match(await run(home, ['refresh', me]), { code: 0 })
 })
 
 void t.test('an application serves a thousand mailboxes with one request', async (t) => {

@@ -7,7 +7,7 @@ import { Misconfigured, SignInNeeded, type Failure } from '../errors.ts'
 import { readIdToken, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import { resourceOf } from './microsoft-clouds.ts'
-import { grantOf } from './microsoft-grant.ts'
+import { grantOf, notesAfter, withChallenge } from './microsoft-grant.ts'
 import { withConsentPage, type Registration } from './microsoft-registration.ts'
 import type { Exchanged } from './msal.ts'
 import type { Scopes, SignedIn } from './provider.ts'
@@ -25,15 +25,32 @@ export interface Delegation {
 export function wantedBy(delegation: Delegation) {
   const { scopes, registration } = delegation
   const all = allScopes(delegation)
-  const first = scopesAt(delegation, resourceOf(all[0] ?? '', registration.cloud.graph))
+  const resource = resourceOf(all[0] ?? '', registration.cloud.graph)
+  const first = scopesAt(delegation, resource)
   const others = all.filter((scope) => !first.includes(scope))
-  return { all, first, further: unique([...others, ...(scopes['login'] ?? [])]) }
+  return { all, resource, first, further: unique([...others, ...(scopes['login'] ?? [])]) }
 }
 
 /** @returns what of it is asked for in one token */
 export function scopesAt(delegation: Delegation, resource: string | undefined): string[] {
   const { graph } = delegation.registration.cloud
   return allScopes(delegation).filter((scope) => resourceOf(scope, graph) === resource)
+}
+
+/**
+ * What a refresh asks for: one scope that nobody consented to would have all of it refused.
+ *
+ * @param granted to the last token of the resource, where that is known
+ * @returns all that is wanted there but what came after the sign-in
+ */
+export function scopesToRenew(
+  delegation: Delegation,
+  resource: string,
+  granted: readonly string[] | undefined,
+): string[] {
+  const all = scopesAt(delegation, resource)
+  const consented = granted ? spelledAs(all, granted) : all
+  return consented.length > 0 ? consented : all
 }
 
 function allScopes({ services, scopes }: Delegation): string[] {
@@ -46,10 +63,11 @@ function allScopes({ services, scopes }: Delegation): string[] {
  * @throws Failure with what can be done about it
  */
 export function checked(delegation: Delegation, exchanged: Exchanged): SignedIn {
-  if (exchanged.kind === 'refused') throw explained(delegation, exchanged.failure)
+  const { resource, first } = wantedBy(delegation)
+  if (exchanged.kind === 'refused')
+    throw explained(delegation, withChallenge(exchanged, undefined, resource))
   const { answer, cache } = exchanged
   const { user } = delegation
-  const { first } = wantedBy(delegation)
   const signedIn = checkSignIn({
     answer: { ...answer, scopes: answer.scopes && spelledAs(first, answer.scopes) },
     user,
@@ -58,7 +76,8 @@ export function checked(delegation: Delegation, exchanged: Exchanged): SignedIn 
     hintForRefreshToken:
       'the registration must not be of the kind "single-page application", and offline_access be allowed',
   })
-  return { ...signedIn, grant: grantOf(cache, signedIn.grant) }
+  const notes = notesAfter(undefined, resource, answer.scopes)
+  return { ...signedIn, grant: grantOf(cache, signedIn.grant, notes) }
 }
 
 /**

@@ -15,12 +15,19 @@ import {
   checked,
   codeIn,
   explained,
-  scopesAt,
+  scopesToRenew,
   spelledAs,
   wantedBy,
   type Delegation,
 } from './microsoft-delegation.ts'
-import { claimsIn, grantOf, refreshTokenIn, withChallenge } from './microsoft-grant.ts'
+import {
+  claimsIn,
+  grantedIn,
+  grantOf,
+  notesAfter,
+  refreshTokenIn,
+  withChallenge,
+} from './microsoft-grant.ts'
 import {
   applicationOf,
   expiryOf,
@@ -86,15 +93,22 @@ export const microsoft = providerKind({
     const { cloud } = registration
     const { scopes, resources } = delegatedCatalogue(cloud, identity.scopes)
     const delegation: Delegation = { user, services, scopes, registration }
+    const resourceFor = (service: string) => resources[service] ?? cloud.graph
 
     return {
       authority: cloud.login,
       binding: `microsoft ${nameOf(registration)}`,
       usesGrant: true,
-      tokenKey: ({ service }) => resources[service] ?? cloud.graph,
+      tokenKey: ({ service }) => resourceFor(service),
       grantEnds: microsoftEnds,
       missingScopes: (service, granted) =>
         missingIn(scopes, service, spelledAs(scopes[service] ?? [], granted)),
+      lacks(service, granted) {
+        const wanted = scopes[service] ?? []
+        const silent = wanted.length === 0 || granted.length === 0
+        // Of several scopes some may not be for this kind of account: Mail.Send.Shared is for work alone.
+        return !silent && spelledAs(wanted, granted).length === 0
+      },
       expiry: () => expiryOf(registration),
 
       async check() {
@@ -103,18 +117,21 @@ export const microsoft = providerKind({
 
       async refresh(grant = '', request, nowMs, signal) {
         const refreshToken = refreshTokenIn(grant)
+        const resource = resourceFor(request.service)
+        const asked = scopesToRenew(delegation, resource, grantedIn(grant, resource))
         const exchanged = await redeemRefreshToken(
           await applicationOf(registration),
-          { grant, refreshToken, scopes: scopesAt(delegation, resources[request.service]) },
+          { grant, refreshToken, scopes: asked },
           { transport, nowMs, signal },
         )
         if (exchanged.kind === 'refused')
-          throw explained(delegation, withChallenge(exchanged, grant))
+          throw explained(delegation, withChallenge(exchanged, grant, resource))
         const { answer, cache } = exchanged
         const rotated = answer.refreshToken ?? refreshToken
-        const same = rotated === refreshToken && claimsIn(grant) === undefined
+        const same = rotated === refreshToken && claimsIn(grant, resource) === undefined
         const token = { ...answer.token, scopes: answer.scopes }
-        return { token, grant: same ? grant : grantOf(cache, rotated) }
+        const notes = notesAfter(grant, resource, answer.scopes)
+        return { token, grant: same ? grant : grantOf(cache, rotated, notes) }
       },
 
       async signIn(ui, signal, before) {

@@ -134,6 +134,12 @@ export interface Provider {
    */
   missingScopes?(service: string, granted: readonly string[]): readonly string[]
   /**
+   * Whether a token that several services share is of no use for one of them, which came after the sign-in.
+   *
+   * @param granted the scopes of the token, as the server spelled them
+   */
+  lacks?(service: string, granted: readonly string[]): boolean
+  /**
    * What ends by itself and has to be renewed by hand: the client's certificate or secret.
    *
    * @returns undefined where that is not known

@@ -41,6 +41,33 @@ void t.test('what has to be proved at the next sign-in is asked for there, once'
   t.notMatch(refreshed.grant, /Claims/, 'nor one that works again')
 })
 
+void t.test('a challenge of one resource outlives the refreshes of another', async (t) => {
+  const server = await serveMicrosoft(t, { behaviour: { rotates: true } })
+  const account = microsoftAccount({}, { services: ['smtp', 'graph'] })
+  const { provider, signal } = providerOf(t, 'microsoft', account)
+  const ask = (grant: string | undefined, service: string) =>
+    provider.refresh(grant, { service, mailbox: me }, Date.now(), signal)
+  const challengedBy = async (grant: string | undefined, service: string, claims: string) => {
+    const body = { ...failure(50076, 'interaction_required', 'Second factor needed.'), claims }
+    server.fault({ endpoint: 'token', answer: { status: 400, body } })
+    const refused = await failureOf(ask(grant, service))
+    return refused instanceof SignInNeeded ? refused.grant : undefined
+  }
+  const shownAfter = async (grant: string | undefined) => {
+    const browser = createBrowser()
+    await provider.signIn?.(browser, signal, grant)
+    return claimsOf(browser)
+  }
+  const challenged = await challengedBy(grantWith(server.grant(me)), 'graph', challenge)
+  const other = (await ask(challenged, 'smtp')).grant
+  t.match(await shownAfter(other), JSON.parse(challenge))
+  const both = await challengedBy(other, 'smtp', '{"access_token":{"nbf":{"essential":true}}}')
+  t.match(await shownAfter(both), { access_token: { nbf: {} } }, 'the one that came last')
+  const again = (await ask(both, 'smtp')).grant
+  t.match(await shownAfter(again), JSON.parse(challenge))
+  t.notMatch((await ask(again, 'graph')).grant, /Claims/, 'until that resource gives a token')
+})
+
 void t.test('a rotated refresh token outlives what the library dislikes', async (t) => {
   const server = await serveMicrosoft(t, { behaviour: { rotates: true } })
   const { provider, signal } = providerOf(t, 'microsoft', microsoftAccount())
@@ -111,6 +138,46 @@ void t.test('what was not granted', async (t) => {
     'https://outlook.office.com/IMAP.AccessAsUser.All',
   ])
   t.same(provider.missingScopes?.('unheard of', []), [])
+})
+
+void t.test('a service that came after the sign-in', async (t) => {
+  const server = await serveMicrosoft(t, { behaviour: { rotates: true } })
+  const before = providerOf(t, 'microsoft', microsoftAccount({}, { services: ['smtp'] }))
+  const signedIn = await before.provider.signIn?.(createBrowser(), before.signal)
+  const account = microsoftAccount({}, { services: ['imap', 'smtp', 'graph'] })
+  const { provider, signal } = providerOf(t, 'microsoft', account)
+  let grant = signedIn?.grant
+  for (const service of ['smtp', 'imap']) {
+    const issued = await provider.refresh(grant, { service, mailbox: me }, Date.now(), signal)
+    const asked = server.to('token').at(-1)?.form.get('scope')
+    t.notMatch(asked, /IMAP/, 'what nobody consented to would be refused with all the rest')
+    t.notOk(provider.lacks?.('smtp', issued.token.scopes ?? []))
+    t.ok(provider.lacks?.('imap', issued.token.scopes ?? []))
+    grant = issued.grant
+  }
+  const graph = { service: 'graph', mailbox: me }
+  const refused = await failureOf(provider.refresh(grant, graph, Date.now(), signal))
+  t.match(refused, { code: 'sign-in-needed', message: /AADSTS65001/ }, 'nothing is known of that')
+
+  const again = await provider.signIn?.(createBrowser(), signal, grant)
+  const { token } = await provider.refresh(again?.grant, smtpOf(me), Date.now(), signal)
+  t.notOk(provider.lacks?.('imap', token.scopes ?? []))
+})
+
+void t.test('a server that does not say what it granted', async (t) => {
+  const server = await serveMicrosoft(t, { behaviour: { rotates: true } })
+  const { provider, signal } = providerOf(t, 'microsoft', microsoftAccount())
+  let grant: string | undefined = grantWith(server.grant(me))
+  for (const overlay of [{ scope: undefined }, { scope: '' }]) {
+    server.fault({ endpoint: 'token', answer: { overlay } })
+    const issued = await provider.refresh(grant, smtpOf(me), Date.now(), signal)
+    t.match(server.to('token').at(-1)?.form.get('scope'), /SMTP\.Send \S+IMAP/)
+    t.notOk(provider.lacks?.('imap', issued.token.scopes ?? []))
+    grant = issued.grant
+  }
+  // Of several scopes some may not be for this kind of account.
+  t.notOk(provider.lacks?.('graph', ['Mail.ReadWrite']))
+  t.notOk(provider.lacks?.('unheard of', ['Mail.ReadWrite']))
 })
 
 void t.test('scopes of the file', async (t) => {

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { chown, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { refuseExposed, refuseUntrusted } from './config-file.ts'
 import { parseConfig, parseValue, type Value } from './config.ts'
 import { BadRequest } from './errors.ts'
 
@@ -46,7 +47,8 @@ function keyOf(key: string): string {
 
 /**
  * @param file which need not exist
- * @rejects ConfigError when the file would have a problem with the block in it; it is left as it was
+ * @rejects ConfigError when the file would have a problem with the block in it, or may not be trusted with
+ *   it; it is left as it was
  */
 export async function appendAccount(
   file: string,
@@ -60,7 +62,11 @@ export async function appendAccount(
     ? await readFile(target, 'utf8')
     : '# The configuration of xoauthd: xoauthd.toml(5).\n'
   const text = `${before.endsWith('\n') || before === '' ? before : `${before}\n`}${accountBlock(settings)}`
-  await parseConfig(text, file, env)
+  const config = await parseConfig(text, file, env)
+  if (there) {
+    refuseUntrusted(file, there)
+    if (config.holdsSecret) refuseExposed(file, there, 'would hold a secret (nothing was written)')
+  }
   await mkdir(dirname(target), { recursive: true, mode: 0o700 })
   const temporary = `${target}.${randomBytes(6).toString('hex')}`
   const mode = (there?.mode ?? 0o600) & 0o777

@@ -102,6 +102,26 @@ issuer = "${issuer}"
   t.equal(text(), after)
 })
 
+void t.test('no secret goes into a file that others can read', async (t) => {
+  const { home, add, text } = homeOf(t, '# mine\n')
+  chmodSync(home.configFile, 0o644)
+  const flags = ['me@gmail.com', '--set', 'client_id=1.apps.googleusercontent.com', '--set']
+  t.match(await add([...flags, 'client_secret=hush']), {
+    code: 78,
+    stderr:
+      /config\.toml: would hold a secret \(nothing was written\), and \S+ is open to others \(mode 0644\); run: chmod o= /,
+  })
+  t.equal(text(), '# mine\n')
+  t.match(await add([...flags, 'client_secret={ env = "SECRET" }']), { code: 0 })
+  chmodSync(home.configFile, 0o666)
+  const before = text()
+  t.match(await add(['you@gmail.com', ...flags.slice(1), 'client_secret={ env = "S" }']), {
+    code: 78,
+    stderr: /can be written by others/,
+  })
+  t.equal(text(), before)
+})
+
 void t.test('a running daemon has it at once', async (t) => {
   const account = (user: string) =>
     `[[account]]\nuser = "${user}"\nprovider = "oauth2"\nissuer = "${issuer}"\nclient_id = "m"\n`

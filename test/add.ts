@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { accountBlock, parseSetting } from '../src/account-block.ts'
 import { recognise } from '../src/recognise.ts'
-import { createHome, run, startDaemonProcess } from './fixtures/daemon.ts'
+import { createHome, program, run, startDaemonProcess } from './fixtures/daemon.ts'
+import { needs } from './fixtures/installed.ts'
+import { openTerminal, terminalProgram } from './fixtures/terminal.ts'
 
 const issuer = 'https://issuer.example'
 
@@ -147,6 +149,21 @@ void t.test('what is wrong changes nothing', async (t) => {
           /^What serves x@y\.invalid cannot be told .*:\n {2}google, .*\n {2}.*auth-server\nProvider: \nxoauthd: no answer to: Provider\nhint: .*--provider NAME\n$/,
       },
     ],
+    [
+      ['ME@gmail.com'],
+      { code: 78, stderr: /^[^\n]* is a name of account\[1\] already.*\nhint: .*\n$/ },
+    ],
+    [
+      ['*@gmail.com', '--provider', 'google'],
+      {
+        code: 78,
+        stderr: /^xoauthd: the account was not added: user must be one address.*\nhint: .*\n$/,
+      },
+    ],
+    [
+      ['x@gmail.com', '--set', 'clientid=x'],
+      { code: 78, stderr: /not added: clientid is no key .* did you mean "client_id"\?\nhint: / },
+    ],
     [['x@y.example', '--provider', 'gogle'], { code: 64, stderr: /gogle is no provider/ }],
     [
       ['x@gmail.com'],
@@ -155,7 +172,11 @@ void t.test('what is wrong changes nothing', async (t) => {
     [['x@gmail.com', '--set', 'oops'], { code: 64, stderr: /--set takes key=value/ }],
     [
       ['x@gmail.com', '--set', 'client_id=x', '--set', 'client_secret=s'],
-      { code: 78, stderr: /config\.toml:\d+: account\[2\]\.client_id is no client id of Google/ },
+      {
+        code: 78,
+        stderr:
+          /\nxoauthd: the account was not added: client_id is no client id of Google; .*\nhint: nothing was written to \S+config\.toml\n$/,
+      },
     ],
     [
       [
@@ -165,7 +186,7 @@ void t.test('what is wrong changes nothing', async (t) => {
         '--set',
         'client_secret=s',
       ],
-      { code: 78, stderr: /is a name of .* already/ },
+      { code: 78, stderr: /not added: user "me@gmail\.com" is a name of account\[1\] already/ },
     ],
   ]
   await Promise.all(
@@ -173,3 +194,62 @@ void t.test('what is wrong changes nothing', async (t) => {
   )
   t.equal(text(), before)
 })
+
+void t.test('an answer that cannot be', async (t) => {
+  const before = '# mine\n'
+  const { add, text } = homeOf(t, before)
+  t.match(await add(['x@gmail.com'], '123\nhush\n'), {
+    code: 64,
+    stderr:
+      /\nclient_id: .*: xoauthd: client_id is no client id of Google; .*\nhint: nothing was written\n$/,
+  })
+  t.match(await add([], 'nobody\n'), { code: 64, stderr: /user is no mail/ })
+  t.equal(text(), before)
+  const broken = homeOf(t, '[log]\nlevle = "info"\n')
+  t.match(await broken.add(['x@gmail.com'], '1.apps.googleusercontent.com\n'), {
+    code: 78,
+    stderr:
+      /^xoauthd: \S+config\.toml:2: log\.levle is no key that xoauthd knows; did you mean "level"\?\n$/,
+  })
+})
+
+void t.test('what is needed only where another key is missing is asked for, too', async (t) => {
+  const { home, add, text } = homeOf(t)
+  rmSync(home.configFile)
+  const flags = ['me@issuer.example', '--provider', 'oauth2']
+  const scopes = '{ smtp = ["mail.send"], login = ["offline_access"] }'
+  const { code, stderr } = await add(flags, `mail\n${issuer}\n\n${scopes}\nn\n`)
+  t.equal(code, 0, stderr)
+  t.match(stderr, /issuer is missing; write issuer = .* token_endpoint\nissuer: the server, .*: /)
+  t.match(stderr, /client_secret: .* \(empty for none\): scopes: .* \(empty for none\): Added /)
+  t.match(
+    text(),
+    `provider = "oauth2"\nclient_id = "mail"\nissuer = "${issuer}"\nscopes = ${scopes}\n`,
+  )
+})
+
+void t.test(
+  'at a terminal a wrong answer is asked for again',
+  needs(...terminalProgram),
+  async (t) => {
+    const { home, text } = homeOf(t)
+    rmSync(home.configFile)
+    const terminal = await openTerminal({ ...home.env })
+    t.teardown(() => terminal.close())
+    const adding = terminal.run(`'${process.execPath}' '${program}' add`)
+    const answers: [RegExp, string][] = [
+      [/whole domain\): $/, 'nobody'],
+      [/user is no mail address;.*\n.*whole domain\): $/, 'me@gmail.com'],
+      [/client_id: .*: $/, '12'],
+      [/client_id is no client id of Google; .*\nclient_id: .*: $/, '1.apps.googleusercontent.com'],
+      [/client_secret: .*: $/, '~/secret'],
+      [/Sign in now\? \[Y\/n\]: $/, 'n'],
+    ]
+    for (const [prompt, answer] of answers) {
+      await terminal.sees(prompt)
+      terminal.answer(answer)
+    }
+    t.equal((await adding).status, 0)
+    t.match(text(), 'client_id = "1.apps.googleusercontent.com"\n')
+  },
+)

@@ -33,7 +33,8 @@ export function accountBlock(settings: Readonly<Record<string, Value>>): string 
   return `\n[[account]]\n${lines.join('')}`
 }
 
-function toml(value: Value): string {
+/** A value as it is written into the file, on one line. */
+export function toml(value: Value): string {
   if (value instanceof Date) return value.toISOString()
   if (typeof value === 'bigint') return String(value)
   // A string of JSON is one of TOML.

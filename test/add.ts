@@ -228,6 +228,28 @@ void t.test('what is needed only where another key is missing is asked for, too'
   )
 })
 
+void t.test('words where a list is wanted', async (t) => {
+  const { home, add, text } = homeOf(t)
+  rmSync(home.configFile)
+  const given = ['me@x.example', '--provider', 'command']
+  const { code, stderr } = await add(given, 'echo  tok\n')
+  t.equal(code, 0, stderr)
+  t.match(stderr, /\ncommand: a program that prints a token, .*; words, or \["…", "…"\]: Added /)
+  t.match(text(), 'command = ["echo", "tok"]\n')
+  for (const answer of ['echo "a b"', 'echo $TOKEN', 'date | md5sum'])
+    t.match(await add(['you@x.example', ...given.slice(1)], `${answer}\n`), {
+      code: 64,
+      stderr: /\bcommand must be a list in brackets, not .*\nhint: nothing was written\n$/,
+    })
+  const quoted = await add(['you@x.example', ...given.slice(1)], '["echo", "a b"]\n')
+  t.equal(quoted.code, 0, quoted.stderr)
+
+  const flags = ['me@issuer.example', '--provider', 'oauth2', '--set', `issuer=${issuer}`]
+  const asked = await add(flags, 'mail\n\nmail.all offline\nn\n')
+  t.match(asked.stderr, /scopes: .*; words, or \{ smtp = .* \} \(empty for none\): Added /)
+  t.match(text(), 'scopes = { smtp = ["mail.all", "offline"], imap = ["mail.all", "offline"] }\n')
+})
+
 void t.test(
   'at a terminal a wrong answer is asked for again',
   needs(...terminalProgram),

@@ -7,6 +7,7 @@ import {
   parseSetting,
   refusalOf,
   sentenceOf,
+  toml,
   type AccountProblem,
 } from '../account-block.ts'
 import type { Common, Define } from '../command-line.ts'
@@ -198,13 +199,21 @@ function refuse(problems: readonly AccountProblem[], file: string): void {
 }
 
 function question(key: string, schema: Schema): string {
-  return `${key}: ${aboutOf(schema)}`
+  const form = readAnswer(schema, '… …')
+  const about = `${key}: ${aboutOf(schema)}`
+  return typeof form === 'string' ? about : `${about}; words, or ${toml(form)}`
 }
 
-/** A path where a secret may stand is the file that holds it. */
+/** What an answer stands for: TOML, a file that holds a secret, a text, or words where a list is wanted. */
 function readAnswer(schema: Schema, answer: string): Value {
   const isSecret = parse(schema, { file: answer }).success
   if (isSecret && /^(?:~?\/|\.\.?\/)/.test(answer)) return { file: answer }
+  const inToml = /^[[{"']/.test(answer) ? parseValue(answer) : undefined
+  if (inToml !== undefined) return inToml
+  // No shell is to read it, so what means something to one has to be written in TOML.
+  if (/["'\\$`|;&<>]/.test(answer)) return answer
+  const words = answer.split(/\s+/)
   // A client id may be digits alone, and is a string all the same.
-  return /^[[{"']/.test(answer) ? (parseValue(answer) ?? answer) : answer
+  const forms: readonly Value[] = [answer, words, { smtp: words, imap: words }]
+  return forms.find((form) => parse(schema, form).success) ?? answer
 }

@@ -1,10 +1,11 @@
 /** `add`: an address is recognised, its keys are asked for, and the file keeps what was in it. */
+import { spawnSync } from 'node:child_process'
 import { chmodSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { accountBlock, parseSetting } from '../src/account-block.ts'
 import { recognise } from '../src/recognise.ts'
-import { createHome, program, run, startDaemonProcess } from './fixtures/daemon.ts'
+import { createHome, program, run, shellLine, startDaemonProcess } from './fixtures/daemon.ts'
 import { needs } from './fixtures/installed.ts'
 import { openTerminal, terminalProgram } from './fixtures/terminal.ts'
 
@@ -74,6 +75,23 @@ client_secret = { file = "~/google-secret" }
 `,
   )
   t.equal(statSync(home.configFile).mode & 0o777, 0o600)
+})
+
+void t.test('the examples of its help', async (t) => {
+  const { home } = homeOf(t)
+  const { stdout } = await run(home, ['help', 'add'])
+  const lines = /\nExamples:\n([^]*)$/.exec(stdout)?.[1]?.trim().split(/\n\s*/) ?? []
+  t.equal(lines.length, 3)
+  for (const line of lines) {
+    rmSync(home.configFile, { force: true })
+    const clientId = line.includes('microsoft')
+      ? '00000000-0000-0000-0000-000000000000'
+      : '1.apps.googleusercontent.com'
+    const input = `${clientId}\nhush\nn\n`
+    const command = shellLine(home, line.replace(/^xoauthd /, ''))
+    const { status, stderr } = spawnSync('sh', ['-c', command], { input, encoding: 'utf8' })
+    t.equal(status, 0, `${line}\n${stderr}`)
+  }
 })
 
 void t.test('given by options, beside what is there', async (t) => {

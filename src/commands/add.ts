@@ -32,8 +32,8 @@ interface Flags extends Common {
 export function defineAdd(define: Define): void {
   define('add [address]', 'add an account to the configuration', [
     'xoauthd add me@gmail.com',
-    `xoauthd add '*@corp.example' --set 'key={ file = "/etc/xoauthd/corp.json" }'`,
-    'xoauthd add me@uni.example --provider microsoft --set client=corp',
+    `xoauthd add '*@corp.example' --provider google-service-account --set 'key={ file = "/etc/xoauthd/corp.json" }'`,
+    'xoauthd add me@uni.example --provider microsoft --set tenant=uni.example',
   ])
     .option('--provider <name>', 'the kind of account; recognised by the address unless given')
     .option(

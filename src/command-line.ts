@@ -8,6 +8,7 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { XoauthdError } from './client.ts'
 import { ConfigError } from './config-error.ts'
+import { parseHostPort } from './endpoint.ts'
 import { Failure, exitCodes, oneLine } from './errors.ts'
 import { version } from './version.ts'
 
@@ -154,6 +155,13 @@ export function choiceArgument(
 export function wholeNumber(text: string): number {
   if (!/^\d{1,8}$/.test(text)) throw new InvalidArgumentError('It must be a number of seconds.')
   return Number(text)
+}
+
+/** Reads the value of an option that names a server. */
+export function hostAndPort(text: string): string {
+  if (!parseHostPort(text))
+    throw new InvalidArgumentError('It must be host:port, e.g. mail.example.org:465.')
+  return text
 }
 
 /**

@@ -192,6 +192,12 @@ void t.test('what it cannot do', async (t) => {
     [['--socket', '/nowhere/socket', '-t'], text, 75, /no xoauthd answers on/],
     [['nobody@example.net'], text, 67, /550[^\n]* no thanks, nobody@example\.net/],
     [['later@example.net'], text, 75, /451[^\n]* no thanks/],
+    [
+      ['--host', '127.0.0.1', '-t'],
+      text,
+      64,
+      /'127\.0\.0\.1' is invalid\. It must be host:port, e\.g\. /,
+    ],
     [['--host', 'localhost:1', '-t'], text, 75, /no connection to localhost: ECONNREFUSED/],
     [
       ['--host', 'gmail.googleapis.com:465', '-t'],

@@ -272,6 +272,12 @@ void t.test('the command', needs('dovecot', 'dovecot-imapd'), async (t) => {
     stdout: '',
     stderr: /^xoauthd: no account answers for nobody@example\.org\n/,
   })
+  t.match(await run(home, [...command, '--host', 'foo'], { env }), {
+    code: 64,
+    stdout: '',
+    stderr:
+      /^xoauthd: option '--host <host:port>' argument 'foo' is invalid\. It must be host:port/,
+  })
   t.match(await run(home, ['tunnel', 'pop', me], { env }), { code: 64, stdout: '' })
   for (const secret of server.secrets) t.notOk(well.stdout.includes(secret))
 })

@@ -90,8 +90,10 @@ function commandsPage(): string {
   const commandLine = createCommandLine()
   defineCommands(commandLine)
   const commands = commandLine.words()
-  const shared = commands[0]?.options.filter(({ long }) =>
-    commands.every(({ options }) => options.some((other) => other.long === long)),
+  // The daemon is not told where the daemon is.
+  const clients = commands.filter(({ name }) => name !== 'serve')
+  const shared = clients[0]?.options.filter(({ long }) =>
+    clients.every(({ options }) => options.some((other) => other.long === long)),
   )
   const common = new Set(shared?.map(({ long }) => long))
   const exits = Object.entries(exitCodes).map(
@@ -116,6 +118,8 @@ ${commands.map((command) => commandSection(command, common)).join('\n')}
 
 ${optionList((shared ?? []).map(({ flags, description }) => ({ flags, description })))}
 
+\`serve\` has no \`--socket\`: it listens where its configuration says, see \`[[socket]]\` in xoauthd.toml(5).
+
 Nothing but the answer goes to standard output. A failure is told on standard error: what happened, and a line \`hint:\` with what to do.
 
 ## EXIT STATUS
@@ -126,7 +130,7 @@ ${exits.join('\n')}
 ## ENVIRONMENT
 
 - \`XOAUTHD_CONFIG\`: the configuration file, unless \`--config\` names one
-- \`XOAUTHD_SOCKET\`: the socket of the daemon, unless \`--socket\` names one
+- \`XOAUTHD_SOCKET\`: where the other commands find the daemon, unless \`--socket\` says it; the daemon itself listens where its configuration says
 - \`HTTPS_PROXY\`, \`NO_PROXY\`: the proxy on the way to the providers
 - \`NODE_EXTRA_CA_CERTS\`: certificates of authorities that the machine trusts beside the usual ones
 

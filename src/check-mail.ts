@@ -3,11 +3,12 @@
  * and nothing in the mailbox changes.
  */
 import type { TokenReply } from './client.ts'
-import { inBrackets, type HostPort } from './endpoint.ts'
+import { nameOf, type HostPort } from './endpoint.ts'
 import { LoginRefused, Unavailable } from './errors.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import { signInToImap, type AskToken } from './imap-login.ts'
 import { explainMailAnswer } from './mail-answers.ts'
+import { whereToLook } from './mail-connection.ts'
 
 /** Whose mailbox it is, for which account, and where. */
 export interface Visit {
@@ -79,7 +80,7 @@ function explained(
   error: unknown,
   { account, mailbox, at }: Visit,
   login: string,
-  hint = unreachableHint(at),
+  hint = whereToLook(at),
 ): Finding {
   const row = failedFinding(check, error, account)
   // Exchange puts some of its refusals for good into words for later ("430 4.2.0 STOREDRV").
@@ -89,7 +90,9 @@ function explained(
   if (!known)
     return {
       ...row,
-      saw: `${mailbox} at ${nameOf(at)}: ${row.saw}`,
+      saw: row.saw.includes(nameOf(at))
+        ? `${mailbox}: ${row.saw}`
+        : `${mailbox} at ${nameOf(at)}: ${row.saw}`,
       hint: row.hint === '' ? hint : row.hint,
     }
   return {
@@ -97,12 +100,4 @@ function explained(
     saw: `${mailbox}: ${known.meaning} (${row.saw})`,
     hint: known.next,
   }
-}
-
-function unreachableHint({ port }: HostPort): string {
-  return `is it the right server (hosts in the account), and may port ${port} be used from here?`
-}
-
-function nameOf({ host, port }: HostPort): string {
-  return `${inBrackets(host)}:${port}`
 }

@@ -8,6 +8,7 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { XoauthdError } from './client.ts'
 import { ConfigError } from './config-error.ts'
+import { parseHostPort } from './endpoint.ts'
 import { Failure, exitCodes, oneLine } from './errors.ts'
 import { version } from './version.ts'
 
@@ -22,8 +23,14 @@ export interface Common {
  * Adds a command to the program; what it does follows as `.action()`.
  *
  * @param examples lines that `--help` and the manual show
+ * @param hidden the common options that it takes only to say why not
  */
-export type Define = (name: string, description: string, examples?: readonly string[]) => Command
+export type Define = (
+  name: string,
+  description: string,
+  examples?: readonly string[],
+  hidden?: readonly '--socket'[],
+) => Command
 
 /** A command as the manual and the completions tell it. */
 export interface CommandWords {
@@ -70,12 +77,12 @@ export function createCommandLine(): CommandLine {
     .exitOverride()
   const examplesOf = new Map<Command, readonly string[]>()
   return {
-    define(name, description, examples = []) {
+    define(name, description, examples = [], hidden = []) {
       const command = program
         .command(name)
         .description(description)
         .option('--config <file>', 'the configuration file')
-        .option('--socket <path>', "the daemon's socket")
+        .addOption(socketOption().hideHelp(hidden.includes('--socket')))
         .option('--verbose', 'say more')
         .exitOverride()
       examplesOf.set(command, examples)
@@ -113,15 +120,21 @@ function wordsOfCommand(command: Command, examples: readonly string[]): CommandW
       name: argument.name(),
       choices: argument.argChoices ?? [],
     })),
-    options: command.options.map((option) => ({
-      flags: option.flags,
-      long: option.long ?? option.flags,
-      description: option.description,
-      takesValue: option.required || option.optional,
-      choices: option.argChoices ?? [],
-    })),
+    options: command.options
+      .filter((option) => !option.hidden)
+      .map((option) => ({
+        flags: option.flags,
+        long: option.long ?? option.flags,
+        description: option.description,
+        takesValue: option.required || option.optional,
+        choices: option.argChoices ?? [],
+      })),
     examples,
   }
+}
+
+function socketOption(): Option {
+  return new Option('--socket <path>', "the daemon's socket")
 }
 
 /** An option that takes one of a few words. */
@@ -142,6 +155,13 @@ export function choiceArgument(
 export function wholeNumber(text: string): number {
   if (!/^\d{1,8}$/.test(text)) throw new InvalidArgumentError('It must be a number of seconds.')
   return Number(text)
+}
+
+/** Reads the value of an option that names a server. */
+export function hostAndPort(text: string): string {
+  if (!parseHostPort(text))
+    throw new InvalidArgumentError('It must be host:port, e.g. mail.example.org:465.')
+  return text
 }
 
 /**

@@ -26,23 +26,39 @@ export async function readConfig(
   env: NodeJS.ProcessEnv,
 ): Promise<Config> {
   const { file, text, stats } = await findFile(given, env)
+  refuseUntrusted(file, stats)
+  const config = await parseConfig(text, file, env)
+  if (config.holdsSecret) refuseExposed(file, stats, 'holds a secret')
+  const storeKey = config.storeKey ?? storeKeyCredential(env)
+  return { ...config, storePath: storePath(config, env), storeKey }
+}
+
+/**
+ * It may name commands, so its owner and those who can write it decide what is run.
+ *
+ * @throws ConfigError
+ */
+export function refuseUntrusted(file: string, stats: Stats): void {
   const self = process.geteuid?.() ?? stats.uid
   if (stats.uid !== 0 && stats.uid !== self)
     throw refusal(
       file,
       `belongs to user ${stats.uid}, who is neither root nor this user (${self}), and it may name commands; run as root: chown ${self} ${file}`,
     )
-  const mode = octal(stats.mode)
   if ((stats.mode & 0o022) !== 0)
     throw refusal(
       file,
-      `can be written by others than its owner (mode ${mode}), and it may name commands; run: chmod go-w ${file}`,
+      `can be written by others than its owner (mode ${octal(stats.mode)}), and it may name commands; run: chmod go-w ${file}`,
     )
-  const config = await parseConfig(text, file, env)
-  const exposed = config.holdsSecret ? exposure(file, stats) : undefined
-  if (exposed) throw refusal(file, `holds a secret, and ${exposed.message}; run: ${exposed.hint}`)
-  const storeKey = config.storeKey ?? storeKeyCredential(env)
-  return { ...config, storePath: storePath(config, env), storeKey }
+}
+
+/**
+ * @param why its content needs a private file
+ * @throws ConfigError when it is open to others
+ */
+export function refuseExposed(file: string, stats: Stats, why: string): void {
+  const exposed = exposure(file, stats)
+  if (exposed) throw refusal(file, `${why}, and ${exposed.message}; run: ${exposed.hint}`)
 }
 
 async function findFile(given: string | undefined, env: NodeJS.ProcessEnv) {

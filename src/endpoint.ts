@@ -19,6 +19,11 @@ export function inBrackets(host: string): string {
   return host.includes(':') ? `[${host}]` : host
 }
 
+/** @returns `host:port`, which {@link parseHostPort} reads again */
+export function nameOf({ host, port }: HostPort): string {
+  return `${inBrackets(host)}:${port}`
+}
+
 /** @returns whether nobody but this very machine can connect to a `host:port` */
 export function isLoopbackHostPort(value: string): boolean {
   const host = parseHostPort(value)?.host

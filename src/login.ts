@@ -69,6 +69,8 @@ export async function signIn(
     throw new Misconfigured(`${account.kind} has no sign-in by device code`, {
       hint: 'run login without --device; a browser on another machine works too: paste its last address',
     })
+  // A secret that cannot be read would be noticed only after the person has done everything.
+  await provider.check()
   const store = await openOwnStore(context.config.storePath, `login ${name}`, context.storeKey)
   try {
     await unlockQuietly(context)

@@ -7,7 +7,7 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { parseHostPort, type HostPort } from './endpoint.ts'
+import { nameOf, parseHostPort, type HostPort } from './endpoint.ts'
 import { Misconfigured, Unavailable } from './errors.ts'
 
 /** Lines of a conversation in turns, each at most {@link lineLimit} bytes. */
@@ -93,7 +93,7 @@ export async function openPlain(at: HostPort, signal: AbortSignal): Promise<Sock
 }
 
 /** Reads and writes lines on a socket that nobody else reads. */
-export function linesOf(socket: Socket, { host }: HostPort, signal: AbortSignal): Lines {
+export function linesOf(socket: Socket, at: HostPort, signal: AbortSignal): Lines {
   let read: Buffer = Buffer.alloc(0)
   let broken: Error | undefined
   const note = (error: Error) => {
@@ -106,7 +106,7 @@ export function linesOf(socket: Socket, { host }: HostPort, signal: AbortSignal)
       for (;;) {
         const end = read.indexOf('\n')
         if ((end < 0 ? read.length : end) > lineLimit)
-          throw new Unavailable(`${host} does not speak as a mail server`)
+          throw new Unavailable(`${at.host} does not speak as a mail server`)
         if (end >= 0) {
           const line = read.toString('latin1', 0, end).replace(/\r$/, '')
           read = read.subarray(end + 1)
@@ -114,7 +114,7 @@ export function linesOf(socket: Socket, { host }: HostPort, signal: AbortSignal)
         }
         const more: unknown = socket.read()
         if (Buffer.isBuffer(more)) read = Buffer.concat([read, more])
-        else await readable(socket, host, signal, broken)
+        else await readable(socket, at, signal, broken)
       }
     },
     send: (line) => void socket.write(`${line}\r\n`, 'latin1'),
@@ -127,35 +127,42 @@ export function linesOf(socket: Socket, { host }: HostPort, signal: AbortSignal)
 
 async function readable(
   socket: Socket,
-  host: string,
+  at: HostPort,
   signal: AbortSignal,
   broken: Error | undefined,
 ): Promise<void> {
-  if (broken) throw unreachable({ host }, broken)
+  if (broken) throw unreachable(at, broken)
   if (socket.readableEnded || socket.destroyed)
-    throw new Unavailable(`${host} closed the connection`, { trouble: 'provider' })
+    throw new Unavailable(`${at.host} closed the connection`, { trouble: 'provider' })
   const settled = new AbortController()
   const either = { signal: AbortSignal.any([signal, settled.signal]) }
   try {
     await Promise.race(['readable', 'end', 'close'].map((event) => once(socket, event, either)))
   } catch (error) {
-    throw unreachable({ host }, error)
+    throw unreachable(at, error)
   } finally {
     settled.abort()
   }
 }
 
-function unreachable({ host }: { host: string }, error: unknown): Unavailable {
+/** What to ask oneself where a server cannot be reached, or is none of this kind. */
+export function whereToLook({ port }: HostPort): string {
+  return `is it the right server (hosts in the account, unless --host names it), and may port ${port} be used from here?`
+}
+
+function unreachable(at: HostPort, error: unknown): Unavailable {
   const { code, message, name } = error as NodeJS.ErrnoException
   const trouble = 'network'
+  const server = nameOf(at)
+  const hint = whereToLook(at)
   if (name === 'AbortError' || name === 'TimeoutError')
-    return new Unavailable(`${host} does not answer`, { trouble })
+    return new Unavailable(`${server} does not answer`, { trouble, hint })
   const certificate = /CERT|SELF_SIGNED|UNABLE_TO_/.test(code ?? '')
-  return new Unavailable(`no connection to ${host}: ${code ?? message}`, {
+  return new Unavailable(`no connection to ${server}: ${code ?? message}`, {
     trouble,
     cause: error,
     hint: certificate
       ? 'something between here and the server answers in its place, or its authority is not known here: name the file of that in NODE_EXTRA_CA_CERTS'
-      : undefined,
+      : hint,
   })
 }

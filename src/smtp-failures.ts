@@ -13,7 +13,7 @@ import {
   UnknownAccount,
   oneLine,
 } from './errors.ts'
-import type { HostPort } from './endpoint.ts'
+import { nameOf, type HostPort } from './endpoint.ts'
 
 interface Rejection {
   readonly message: string
@@ -54,7 +54,7 @@ export function explain(error: Error, at: HostPort): Error {
     return refusalOf(responseCode, response ?? error.message, at, 'message')
   const certificate = /certificate|altnames/i.test(error.message)
   return new Unavailable(
-    `no connection to ${at.host}: ${certificate ? error.message : (code ?? error.message)}`,
+    `no connection to ${nameOf(at)}: ${certificate ? error.message : (code ?? error.message)}`,
     {
       trouble: 'network',
       cause: error,

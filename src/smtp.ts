@@ -12,10 +12,10 @@ import SMTPConnection, {
   type SMTPConnectionCustomAuthContext,
 } from 'nodemailer/lib/smtp-connection'
 import type { TokenReply } from './client.ts'
-import type { HostPort } from './endpoint.ts'
+import { nameOf, type HostPort } from './endpoint.ts'
 import { Unavailable } from './errors.ts'
 import type { AskToken } from './imap-login.ts'
-import { openPlain, openTls } from './mail-connection.ts'
+import { openPlain, openTls, whereToLook } from './mail-connection.ts'
 import { redact } from './providers/redaction.ts'
 import {
   explain,
@@ -115,7 +115,10 @@ async function signedIn(
   const token = await ask(false)
   const connection = await open(at, token, ask, signal ?? AbortSignal.timeout(connectMs))
   const stop = () => {
-    const cause = new Unavailable(`${at.host} does not answer`, { trouble: 'network' })
+    const cause = new Unavailable(`${nameOf(at)} does not answer`, {
+      trouble: 'network',
+      hint: whereToLook(at),
+    })
     connection.emit('error', new Error('ended', { cause }))
   }
   signal?.addEventListener('abort', stop)

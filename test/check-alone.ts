@@ -150,7 +150,7 @@ void t.test('a login by SMTP that is ended', async (t) => {
   }
   await t.rejects(
     tryLoginToSmtp({ host: '127.0.0.1', port }, () => Promise.resolve(token), end.signal),
-    { name: 'Unavailable', message: '127.0.0.1 does not answer' },
+    { name: 'Unavailable', message: `127.0.0.1:${port} does not answer` },
   )
 })
 

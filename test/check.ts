@@ -100,8 +100,8 @@ void t.test('with a daemon', needs(...dovecotProgram), async (t) => {
     t.match(of(rows, 'smtp'), [
       {
         verdict: 'problem',
-        saw: 'deaf@example.org at nobody.example:465: no connection to nobody.example: ENOTFOUND',
-        hint: 'is it the right server (hosts in the account), and may port 465 be used from here?',
+        saw: 'deaf@example.org: no connection to nobody.example:465: ENOTFOUND',
+        hint: 'is it the right server (hosts in the account, unless --host names it), and may port 465 be used from here?',
       },
     ])
     t.match(of(rows, 'imap'), [

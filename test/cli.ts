@@ -262,6 +262,18 @@ void t.test('what answers is not xoauthd', async (t) => {
   }
 })
 
+void t.test('serve is not told where to listen', async (t) => {
+  await compare(t, {
+    'serve --socket /tmp/x.sock': failure(
+      64,
+      /serve takes no --socket: it listens .*/,
+      /write \[\[socket\]\] and below it path = "\/tmp\/x\.sock" into \S+config\.toml/,
+    ),
+    'serve --check --socket /tmp/x.sock': failure(64, /serve takes no --socket: .*/),
+  })
+  t.notMatch((await run(home, ['help', 'serve'])).stdout, '--socket')
+})
+
 void t.test('serve --check', async (t) => {
   const check = () => run(home, ['serve', '--check'])
   const withFile = configuration.replace('{ command = ["false"] }', `{ file = "secret" }`)

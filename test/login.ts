@@ -36,6 +36,18 @@ async function freePort(): Promise<number> {
   return port
 }
 
+void t.test('a secret that is not there is noticed before anybody has to sign in', async (t) => {
+  const home = homeOf(t)
+  const toml = readFileSync(home.configFile, 'utf8')
+  home.configure(toml.replace(/^client_secret = .*$/m, 'client_secret = { file = "nope" }'))
+  const asked = server.requests.length
+  t.match(await run(home, ['login', me]), {
+    code: 78,
+    stderr: /^xoauthd: \S+\/nope does not exist\nhint: /,
+  })
+  t.equal(server.requests.length, asked)
+})
+
 void t.test('from a browser to a token, and out again', async (t) => {
   const home = homeOf(t)
   const daemon = await startDaemonProcess(home)

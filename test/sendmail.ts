@@ -192,7 +192,18 @@ void t.test('what it cannot do', async (t) => {
     [['--socket', '/nowhere/socket', '-t'], text, 75, /no xoauthd answers on/],
     [['nobody@example.net'], text, 67, /550[^\n]* no thanks, nobody@example\.net/],
     [['later@example.net'], text, 75, /451[^\n]* no thanks/],
-    [['--host', 'localhost:1', '-t'], text, 75, /no connection to localhost: ECONNREFUSED/],
+    [
+      ['--host', '127.0.0.1', '-t'],
+      text,
+      64,
+      /'127\.0\.0\.1' is invalid\. It must be host:port, e\.g\. /,
+    ],
+    [
+      ['--host', 'localhost:1', '-t'],
+      text,
+      75,
+      /^xoauthd: no connection to localhost:1: ECONNREFUSED\nhint: is it the right server .* may port 1 be used/,
+    ],
     [
       ['--host', 'gmail.googleapis.com:465', '-t'],
       text,
@@ -260,7 +271,7 @@ void t.test('a connection that breaks', async (t) => {
   // More than the buffers of any system between the two hold.
   const long = `${'x'.repeat(998)}\n`.repeat(32_000)
   const broken = await sendmail(['-t'], `${text}${long}`)
-  t.match(broken, { code: 75, stderr: /^xoauthd: no connection to smtp\.example\.org: / })
+  t.match(broken, { code: 75, stderr: /^xoauthd: no connection to smtp\.example\.org:\d+: / })
   t.notMatch(broken.stderr, /may have been sent/, 'what never had an end was not')
 })
 

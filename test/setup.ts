@@ -115,10 +115,14 @@ void t.test('several files: told apart, or written', async (t) => {
   const written = await setup(['exim', 'me@gmail.com', '--folder', folder])
   const names = ['exim4.conf', 'authenticator.conf', 'accounts'].map((name) => join(folder, name))
   t.equal(written.stdout, `${names.join('\n')}\n`)
-  t.equal(statSync(names[0] ?? '').mode & 0o777, 0o600)
+  for (const name of names)
+    t.equal(statSync(name).mode & 0o777, 0o644, 'exim reads it as Debian-exim')
   t.match(readFileSync(names[2] ?? '', 'utf8'), '\nme@gmail.com: ')
   const again = await setup(['exim', 'me@gmail.com', '--folder', folder])
   t.match(again, { code: 64, stderr: /xoauthd: \S+exim4\.conf is there already\nhint: / })
+  await setup(['msmtp', 'me@gmail.com', '--folder', join(home.path, 'own')])
+  const own = statSync(join(home.path, 'own', 'msmtprc'))
+  t.equal(own.mode & 0o777, 0o600, 'msmtp refuses one that others may read')
 })
 
 void t.test('mistakes', async (t) => {

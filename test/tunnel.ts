@@ -153,7 +153,8 @@ void t.test('what goes wrong is told as BYE', async (t) => {
   const gone = through({ host: 'localhost', port: 1 }, tokens())
   await t.rejects(gone.ended, {
     code: 'unavailable',
-    message: 'no connection to localhost: ECONNREFUSED',
+    message: 'no connection to localhost:1: ECONNREFUSED',
+    hint: /^is it the right server .* may port 1 be used from here\?$/,
   })
 
   const needed = new XoauthdError('sign-in-needed', 'nobody has signed in', 'run: xoauthd login')
@@ -264,13 +265,19 @@ void t.test('the command', needs('dovecot', 'dovecot-imapd'), async (t) => {
 
   t.match(await run(home, command, { env: { NODE_EXTRA_CA_CERTS: '' } }), {
     code: 75,
-    stdout: /^\* BYE xoauthd: no connection to localhost: /,
-    stderr: /^xoauthd: no connection to localhost: .*\nhint: something between here /,
+    stdout: /^\* BYE xoauthd: no connection to localhost:\d+: /,
+    stderr: /^xoauthd: no connection to localhost:\d+: .*\nhint: something between here /,
   })
   t.match(await run(home, ['tunnel', 'imap', 'nobody@example.org'], { env }), {
     code: 67,
     stdout: '',
     stderr: /^xoauthd: no account answers for nobody@example\.org\n/,
+  })
+  t.match(await run(home, [...command, '--host', 'foo'], { env }), {
+    code: 64,
+    stdout: '',
+    stderr:
+      /^xoauthd: option '--host <host:port>' argument 'foo' is invalid\. It must be host:port/,
   })
   t.match(await run(home, ['tunnel', 'pop', me], { env }), { code: 64, stdout: '' })
   for (const secret of server.secrets) t.notOk(well.stdout.includes(secret))

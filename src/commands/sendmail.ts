@@ -1,6 +1,6 @@
 /** `sendmail`: the interface that programs of UNIX send mail through, without a mail server. */
 import { buffer } from 'node:stream/consumers'
-import { complain, wordsOf, type Common, type Define } from '../command-line.ts'
+import { complain, hostAndPort, wordsOf, type Common, type Define } from '../command-line.ts'
 import { XoauthdError } from '../client.ts'
 import { SignInNeeded, exitCodes } from '../errors.ts'
 import { foldCase } from '../address.ts'
@@ -20,7 +20,7 @@ export function defineSendmail(define: Define): void {
   define('sendmail', 'send the message on standard input, with the arguments of sendmail')
     .usage('[xoauthd options] [-t] [-i] [-f sender] [-F name] [--] [recipients]')
     .option('--account <mailbox>', 'whose account sends, unless the sender has one')
-    .option('--host <host:port>', "the SMTP server, unless the account's")
+    .option('--host <host:port>', "the SMTP server, unless the account's", hostAndPort)
     .argument('[arguments...]', "sendmail's own")
     .passThroughOptions()
     .allowUnknownOption()

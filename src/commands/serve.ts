@@ -4,8 +4,9 @@ import { dirname } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { createAccounts } from '../accounts.ts'
 import { complain, wordsOf, type Common, type Define } from '../command-line.ts'
+import { configFileFor } from '../config-file.ts'
 import { startDaemon, type Daemon } from '../daemon.ts'
-import { exitCodes } from '../errors.ts'
+import { BadRequest, exitCodes } from '../errors.ts'
 import { createLog } from '../log.ts'
 import type { SocketConfig } from '../socket-config.ts'
 import { defaultSocketPath } from '../socket-path.ts'
@@ -27,11 +28,15 @@ const smallNursery = '--semi-space-growth-factor=1'
 const optimiser = { off: '--no-opt', on: '--opt' }
 
 export function defineServe(define: Define): void {
-  define('serve', 'run the daemon in the foreground')
+  define('serve', 'run the daemon in the foreground', [], ['--socket'])
     .option('--check', 'only read the configuration, and what it points to')
-    .action((options: Common & { check?: boolean }) =>
-      options.check === true ? checkConfiguration(options) : serve(options),
-    )
+    .action(async (options: Common & { check?: boolean }) => {
+      if (options.socket !== undefined)
+        throw new BadRequest('serve takes no --socket: it listens where its configuration says', {
+          hint: `write [[socket]] and below it path = ${JSON.stringify(options.socket)} into ${configFileFor(options.config, process.env)}`,
+        })
+      await (options.check === true ? checkConfiguration(options) : serve(options))
+    })
 }
 
 async function serve(options: Common): Promise<void> {

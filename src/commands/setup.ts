@@ -57,7 +57,7 @@ async function setup(
   const customer = customerOf(found, config.accounts)
   const files = agent.files(doorsOf(customer, place))
   if (options.folder === undefined) process.stdout.write(files.map(printed(files)).join('\n'))
-  else write(options.folder, files)
+  else write(options.folder, files, agent.asks !== undefined)
 
   const credentialBytes = await lengthFromDaemon(options, found.account)
   const warnings = obstacles(agent, customer, { isInstalled, credentialBytes })
@@ -98,15 +98,19 @@ function printed(files: readonly ConfigurationFile[]) {
     files.length === 1 ? text : `# ---- ${name} (${path})\n${text}`
 }
 
-/** @throws the error of the system's, also when a file is there already */
-function write(folder: string, files: readonly ConfigurationFile[]): void {
+/**
+ * @param forServer whether a mail server reads them, which is another user than the one who writes them
+ * @throws the error of the system's, also when a file is there already
+ */
+function write(folder: string, files: readonly ConfigurationFile[], forServer: boolean): void {
   mkdirSync(folder, { recursive: true })
   for (const { name, text, executable } of files) {
     const path = join(folder, name)
     if (existsSync(path))
       throw new BadRequest(`${path} is there already`, { hint: 'name another --folder' })
     // msmtp and aerc refuse a file that others may read, though there is no secret in it.
-    writeFileSync(path, text, { mode: executable ? 0o700 : 0o600, flag: 'wx' })
+    const mode = forServer ? 0o644 : executable ? 0o700 : 0o600
+    writeFileSync(path, text, { mode, flag: 'wx' })
     process.stdout.write(`${path}\n`)
   }
 }

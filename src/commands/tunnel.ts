@@ -1,5 +1,5 @@
 /** `tunnel`: a pipe to a mail server that is signed in already. */
-import { choiceArgument, type Common, type Define } from '../command-line.ts'
+import { choiceArgument, hostAndPort, type Common, type Define } from '../command-line.ts'
 import { hostPortOf } from '../mail-connection.ts'
 import { tunnelImap } from '../tunnel.ts'
 import { askToken, configured } from './context.ts'
@@ -11,7 +11,7 @@ export function defineTunnel(define: Define): void {
   define('tunnel', "a pipe to the account's server, already signed in, for clients without OAuth")
     .addArgument(choiceArgument('<protocol>', 'what is spoken in it', ['imap']))
     .argument('<user>', 'the mailbox')
-    .option('--host <host:port>', "the server, unless the account's")
+    .option('--host <host:port>', "the server, unless the account's", hostAndPort)
     .action(tunnel)
 }
 

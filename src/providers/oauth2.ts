@@ -37,6 +37,7 @@ export interface Ways {
 
 export const oauth2 = providerKind({
   settings: entries,
+  offered: ['client_secret', 'scopes'],
 
   page: 'others.md',
 

@@ -229,6 +229,8 @@ export interface ProviderKind<E extends Entries = Entries> {
     /** Whether this kind is for whole domains instead of one person. */
     readonly wholeDomains?: boolean
   }
+  /** What `add` asks for beside the keys that it cannot do without. */
+  readonly offered?: readonly string[]
   /** The file of docs/providers/ that tells what to register. */
   readonly page?: string
   /** Combinations that cannot be; empty when all is well. Runs before `create`. */

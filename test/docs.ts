@@ -1,0 +1,20 @@
+/** The other pages: what they show is a configuration, a command line or an answer as the program has it. */
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { root } from './fixtures/root.ts'
+
+const docs = join(root, 'docs')
+const read = (name: string) => readFileSync(join(docs, name), 'utf8')
+
+void t.test('what import is given is a file', (t) => {
+  const pages = readdirSync(docs).filter((name) => name.endsWith('.md'))
+  const commands = pages.flatMap((name) =>
+    [...read(name).matchAll(/\bxoauthd import\b([^|`\n#]*)/g)].map(([, words = '']) =>
+      words.trim(),
+    ),
+  )
+  t.ok(commands.length >= 5, `${commands.length} commands`)
+  for (const words of commands) t.notMatch(words, /^(?:USER|\S+@\S+)/, words)
+  t.end()
+})

@@ -277,10 +277,23 @@ void t.test('serve --check', async (t) => {
   home.configure(
     configuration.replace('["false"]', '["cat", "secret"]').replace(credentials, '/nowhere/sock'),
   )
-  const folder = 'warning: /nowhere, where the socket /nowhere/sock is to appear, is no folder'
+  t.match(
+    await check(),
+    failure(
+      78,
+      /\/nowhere, where the socket \/nowhere\/sock is to appear, is no folder/,
+      /mkdir -p \/nowhere, unless a unit of systemd makes it .*/,
+    ),
+  )
+  home.configure(
+    configuration
+      .replace('["false"]', '["cat", "secret"]')
+      .replace(credentials, '/run/xo-nowhere/sock'),
+  )
   t.match(await check(), {
     code: 0,
-    stderr: `xoauthd: ${folder}\nhint: mkdir -p /nowhere, unless a unit of systemd makes it`,
+    stdout: /3 account\(s\), well but for the above\n$/,
+    stderr: /^xoauthd: warning: \/run\/xo-nowhere, where .* is no folder\nhint: mkdir -p .*\n$/,
   })
   home.configure('')
   t.match(await check(), failure(78, /\S+config\.toml:1: account is missing; .*/))

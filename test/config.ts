@@ -208,6 +208,28 @@ void t.test('keys that there are not', async (t) => {
   ])
 })
 
+void t.test('keys of another table', async (t) => {
+  const there = 'it belongs to an [[account]]: move it there, below that line'
+  await says(t, `user = "me@gmail.com"\nclient_id = "x"\n${google}`, [
+    `1: user stands above every table; ${there}`,
+    `2: client_id stands above every table; ${there}`,
+  ])
+  await says(
+    t,
+    `${google}[log]\nmailboxes = []\n[client.corp]\nservices = []\n[[socket]]\nclient_secret = "x"`,
+    [
+      `7: log.mailboxes is no key of [log]; ${there}`,
+      `9: client.corp.services is no key of [client.corp]; ${there}`,
+      `11: socket[1].client_secret is no key of [[socket]]; ${there}`,
+    ],
+  )
+  await says(t, `${google}mode = "0660"\nlevel = "debug"\n[notify]\nlevle = 1`, [
+    '6: account[1].mode is no key of [[account]]; it belongs to a [[socket]] or [http]: move it there, below that line',
+    '7: account[1].level is no key of [[account]]; it belongs to [log]: move it there, below that line',
+    '9: notify.levle is no key that xoauthd knows; remove it',
+  ])
+})
+
 void t.test('the key of the store, and who is told', async (t) => {
   const config = await configOf(
     `${google}[store]\nkey = { file = "k" }\n[notify]\ncommand = ["tell", "me"]`,

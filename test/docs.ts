@@ -2,13 +2,14 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { problemsOf } from './fixtures/config.ts'
 import { root } from './fixtures/root.ts'
 
 const docs = join(root, 'docs')
+const pages = readdirSync(docs).filter((name) => name.endsWith('.md'))
 const read = (name: string) => readFileSync(join(docs, name), 'utf8')
 
 void t.test('what import is given is a file', (t) => {
-  const pages = readdirSync(docs).filter((name) => name.endsWith('.md'))
   const commands = pages.flatMap((name) =>
     [...read(name).matchAll(/\bxoauthd import\b([^|`\n#]*)/g)].map(([, words = '']) =>
       words.trim(),
@@ -17,4 +18,12 @@ void t.test('what import is given is a file', (t) => {
   t.ok(commands.length >= 5, `${commands.length} commands`)
   for (const words of commands) t.notMatch(words, /^(?:USER|\S+@\S+)/, words)
   t.end()
+})
+
+void t.test('files that the pages show', async (t) => {
+  const blocks = pages.flatMap((name) =>
+    [...read(name).matchAll(/```toml\n([^]*?)```/g)].map(([, block = '']) => ({ name, block })),
+  )
+  t.ok(blocks.length > 0)
+  for (const { name, block } of blocks) t.same(await problemsOf(block), [], `${name}: ${block}`)
 })

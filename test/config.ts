@@ -165,6 +165,10 @@ void t.test('what is not TOML', async (t) => {
     [`${google}\n id = me`, `7: ${bare('id')} (column 7)`],
     ['user = me@x.example"\n', `1: ${bare('user')} (column 8)`],
     ['user = \n', '1: user has no value; write user = "…" (column 8)'],
+    [
+      '[[socket]]\nmode = 0660\n',
+      '2: a number does not begin with 0; what is none must be a string in quotes: mode = "…" (column 8)',
+    ],
     ['a = "me\nb = 1\n', `1: ${open} (column 8)`],
     ["a = 'me\r\nb = 1\r\n", `1: ${open} (column 8)`],
     ['a = ["me\n]', `1: ${open} (column 9)`],

@@ -66,7 +66,7 @@ async function storeFinding({ config, daemon, storeKey }: Machine): Promise<Find
     return finding('ok', 'store', `${its}; whether it is encrypted, its owner and the daemon know`)
   if (!known.encrypted)
     return finding('ok', 'store', `${its}, not encrypted`, {
-      hint: 'whoever can read the disk can use it; xoauthd store encrypt changes that',
+      hint: 'whoever can read the disk can use it; xoauthd store encrypt --new-key FILE changes that',
     })
   const lock = await lockOf(path, daemon, storeKey)
   if (lock) return failedFinding('store', lock)

@@ -3,6 +3,8 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { problemsOf } from './fixtures/config.ts'
+import { createHome, startDaemonProcess } from './fixtures/daemon.ts'
+import { send } from './fixtures/raw-client.ts'
 import { root } from './fixtures/root.ts'
 
 const docs = join(root, 'docs')
@@ -26,4 +28,18 @@ void t.test('files that the pages show', async (t) => {
   )
   t.ok(blocks.length > 0)
   for (const { name, block } of blocks) t.same(await problemsOf(block), [], `${name}: ${block}`)
+})
+
+void t.test('what README has a socket answer', async (t) => {
+  const shown = /^\$ printf '(\S+ \S+)' \| socat .*\n(ERR .*)$/m
+  const [, request = '', answer] = shown.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? []
+  const home = createHome(
+    '[[account]]\nuser = "me@gmail.com"\nprovider = "command"\ncommand = ["true"]\n',
+  )
+  const daemon = await startDaemonProcess(home)
+  t.teardown(async () => {
+    await daemon.stop()
+    home.remove()
+  })
+  t.equal(await send(home.socket, request), `${answer ?? 'none is shown'}\n`)
 })

@@ -100,7 +100,7 @@ void t.test('each failure has a code and a hint', async (t) => {
     'token nobody@example.net': failure(67, /no account answers for nobody@example\.net/),
     [`token ${me} --service pop`]: failure(
       77,
-      /the account .* has no service pop/,
+      /the account .* has no service pop; it has smtp, imap/,
       /add it to its scopes and, .*, then run: xoauthd login me@issuer\.example/,
     ),
     [`token ${stranger}`]: failure(77, /nobody has signed in .*/, /run: xoauthd login stranger@.*/),

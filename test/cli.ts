@@ -114,7 +114,7 @@ void t.test('each failure has a code and a hint', async (t) => {
     'status --socket /nowhere/socket': failure(
       69,
       /no xoauthd answers on \/nowhere\/socket/,
-      /start it: .*/,
+      /start it: .*, or: xoauthd serve; if it listens elsewhere, name its socket with --socket or \$XOAUTHD_SOCKET/,
     ),
     'status --config /nowhere/config.toml': failure(
       78,

@@ -106,7 +106,7 @@ void t.test('each failure has a code and a hint', async (t) => {
     [`token ${stranger}`]: failure(77, /nobody has signed in .*/, /run: xoauthd login stranger@.*/),
     [`token ${me} --min 9999`]: failure(75, /min is 9999 s, .*/),
     [`token ${broken}`]: failure(78, /the command "false" failed \(1\)/, /run it by hand .*/),
-    'token nonsense': failure(64, /the mailbox is no address/),
+    'token nonsense': failure(64, /the mailbox is no address/, /write name@domain; .*/),
     'refresh nonsense': failure(64, /.*/),
     [`refresh ${stranger}`]: failure(77, /nobody has signed in .*/, /run: xoauthd login .*/),
     [`refresh ${me} --socket ${credentials}`]: failure(77, /this socket gives .*/, /name .*/),

@@ -132,10 +132,17 @@ function kindOf(name: unknown, at: KeyPath, report: Report): ProviderKind | unde
   // Of another type, or missing: that is said where every key is checked.
   if (typeof name !== 'string' || name === '') return undefined
   if (Object.hasOwn(providers, name)) return providers[name]
-  const known = Object.keys(providers)
-  const meant = suggestion(name, known) ?? `write one of ${known.map(quoted).join(', ')}`
+  const meant = providerMeantBy(name)
   report([...at, 'provider'], `"${name}" is no provider that xoauthd knows; ${meant}`)
   return undefined
+}
+
+/** @returns what to write instead of a name that no provider has */
+export function providerMeantBy(name: string): string {
+  const known = Object.keys(providers)
+  const called = known.find((each) => providers[each]?.alsoCalled?.includes(name.toLowerCase()))
+  if (called !== undefined) return `did you mean ${quoted(called)}?`
+  return suggestion(name, known) ?? `write one of ${known.map(quoted).join(', ')}`
 }
 
 function clientOf(

@@ -9,7 +9,14 @@ import type { AccountConfig } from './account-config.ts'
 import type { Config } from './config.ts'
 import { SignInNeeded } from './errors.ts'
 import { providers } from './providers/index.ts'
-import type { Provider, Surroundings, Token, TokenRequest } from './providers/provider.ts'
+import {
+  mailServices,
+  type Provider,
+  type Surroundings,
+  type Token,
+  type TokenRequest,
+} from './providers/provider.ts'
+import { suggestion } from './schema-check.ts'
 
 export interface Account {
   /** An address or `*@domain`, as the file spells it. */
@@ -117,11 +124,17 @@ function createAccount(config: AccountConfig, surroundings: Surroundings): Accou
   }
 }
 
-/** @returns where in the file a service is added that an account does not have, and what to do then */
+/**
+ * @returns the service that was meant, else where in the file one is added that an account does not have,
+ *   and what to do then
+ */
 export function howToAddService(
   service: string,
-  { knownServices, provider, user }: Account,
+  { services, knownServices, provider, user }: Account,
 ): string {
+  const isName = mailServices.includes(service) || knownServices.includes(service)
+  const meant = isName ? undefined : suggestion(service, [...services, ...knownServices])
+  if (meant !== undefined) return meant
   const where = knownServices.includes(service)
     ? 'its services'
     : 'its scopes and, where the file lists them, to its services'

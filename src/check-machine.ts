@@ -6,17 +6,21 @@ import { readFile, stat } from 'node:fs/promises'
 import { obstacle, personNamed } from './access.ts'
 import type { XoauthdError } from './client.ts'
 import type { Config } from './config.ts'
+import { StoreLocked, asFailure, type Failure } from './errors.ts'
 import { failedFinding, finding, type Finding } from './findings.ts'
 import { userName } from './identity.ts'
 import { octal } from './octal.ts'
 import type { SocketConfig } from './socket-config.ts'
 import type { DaemonStatus } from './status.ts'
 import { encryptionOf } from './store-encryption.ts'
-import { unsavedTrouble } from './store-status.ts'
+import type { StoreKey } from './store-key.ts'
+import { storeLock, unsavedTrouble } from './store-status.ts'
 
 /** What is known before anything is looked at. */
 export interface Machine {
   readonly config: Config
+  /** Opens the store, where no daemon tells whether it can. */
+  readonly storeKey: StoreKey
   /** What the daemon said of itself; undefined when it did not. */
   readonly daemon: DaemonStatus | undefined
   /** Why it did not. */
@@ -32,7 +36,7 @@ export async function checkMachine(machine: Machine): Promise<Finding[]> {
   const accounts = `${config.accounts.length} account${config.accounts.length === 1 ? '' : 's'}`
   const rows: Finding[] = [
     finding('ok', 'configuration', `${config.file}, ${accounts}`),
-    await storeFinding(config.storePath, daemon),
+    await storeFinding(machine),
     daemonFinding(machine),
     ...(await Promise.all(config.sockets.map((socket) => socketFinding(socket, daemon)))),
   ]
@@ -41,7 +45,8 @@ export async function checkMachine(machine: Machine): Promise<Finding[]> {
   return rows
 }
 
-async function storeFinding(path: string, daemon: DaemonStatus | undefined): Promise<Finding> {
+async function storeFinding({ config, daemon, storeKey }: Machine): Promise<Finding> {
+  const { storePath: path } = config
   const unsaved = daemon && unsavedTrouble(daemon.store)
   if (unsaved) return finding('problem', 'store', unsaved.message, { hint: unsaved.hint })
   const there = await stat(path).catch(() => undefined)
@@ -61,12 +66,25 @@ async function storeFinding(path: string, daemon: DaemonStatus | undefined): Pro
     return finding('ok', 'store', `${its}; whether it is encrypted, its owner and the daemon know`)
   if (!known.encrypted)
     return finding('ok', 'store', `${its}, not encrypted`, {
-      hint: 'whoever can read the disk can use it; xoauthd store encrypt changes that',
+      hint: 'whoever can read the disk can use it; xoauthd store encrypt --new-key FILE changes that',
     })
+  const lock = await lockOf(path, daemon, storeKey)
+  if (lock) return failedFinding('store', lock)
   if (known.plainFiles === 0) return finding('ok', 'store', `${its}, encrypted`)
   return finding('warning', 'store', `${its}, encrypted but for ${known.plainFiles} file(s)`, {
     hint: 'run: xoauthd store encrypt',
   })
+}
+
+/** @returns why what is encrypted cannot be opened: as the daemon says, which has a key of its own, or as we find */
+async function lockOf(
+  path: string,
+  daemon: DaemonStatus | undefined,
+  storeKey: StoreKey,
+): Promise<Failure | undefined> {
+  if (!daemon) return storeLock(path, storeKey).catch(asFailure)
+  const { locked, message, hint } = daemon.store
+  return locked ? new StoreLocked(message, { hint }) : undefined
 }
 
 function daemonFinding({ daemon, silence, version, config }: Machine): Finding {

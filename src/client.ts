@@ -172,7 +172,7 @@ export async function ask(
   throw new XoauthdError(
     'no-daemon',
     `no xoauthd answers on ${tried.join(' or ')}`,
-    'start it: systemctl --user start xoauthd (for a whole machine without --user), or: xoauthd serve',
+    'start it: systemctl --user start xoauthd (for a whole machine without --user), or: xoauthd serve; if it listens elsewhere, name its socket with --socket or $XOAUTHD_SOCKET',
   )
 }
 

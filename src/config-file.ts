@@ -77,7 +77,7 @@ async function findFile(given: string | undefined, env: NodeJS.ProcessEnv) {
   throw refusal(
     candidates[0] ?? systemFile,
     candidates.length === 1
-      ? 'does not exist; make it with: xoauthd add ADDRESS'
+      ? `does not exist; make it with: xoauthd add ADDRESS --config ${candidates[0] ?? ''}`
       : `does not exist, nor does ${systemFile}; make one with: xoauthd add ADDRESS`,
   )
 }

@@ -67,9 +67,9 @@ export const accountEntries = {
   hosts: optional(
     described(
       table({
-        smtp: optional(hostPort('the submission server')),
-        imap: optional(hostPort('the IMAP server')),
-        pop: optional(hostPort('the POP server')),
+        smtp: optional(hostPort('the submission server', 'smtp.example.org:465')),
+        imap: optional(hostPort('the IMAP server', 'imap.example.org:993')),
+        pop: optional(hostPort('the POP server', 'pop.example.org:995')),
       }),
       'the mail servers of the account, as host:port',
     ),

@@ -12,6 +12,7 @@ import { fileEntries } from './config-schema.ts'
 import { readHttp, type HttpConfig } from './http-config.ts'
 import { createLocator, keyName, type KeyPath } from './locate.ts'
 import type { Level } from './log.ts'
+import { withoutMisplaced } from './misplaced.ts'
 import { checkTable, tablesOf, type Report } from './schema-check.ts'
 import type { Secret } from './secret.ts'
 import { readSockets, type SocketConfig } from './socket-config.ts'
@@ -44,7 +45,7 @@ export async function parseConfig(
 ): Promise<Config> {
   const problems: Problem[] = []
   const report: Report = (path, message) => void problems.push({ path, message })
-  const { account, client, socket, http, ...rest } = readToml(text, file)
+  const { account, client, socket, http, ...rest } = withoutMisplaced(readToml(text, file), report)
   const { store, log, notify } = checkTable(fileEntries, rest, [], report, [
     'account',
     'client',

@@ -47,9 +47,10 @@ export function createCredentials(accounts: () => Accounts, keeper: Keeper): Cre
       if (!scope.allowsService(service) || !scope.allowsMailbox(account, mailbox))
         throw new NotAllowed(`this socket does not serve ${service} for ${mailbox}`)
       if (!account.services.includes(service))
-        throw new NotAllowed(`the account ${account.user} has no service ${service}`, {
-          hint: howToAddService(service, account),
-        })
+        throw new NotAllowed(
+          `the account ${account.user} has no service ${service}; it has ${account.services.join(', ')}`,
+          { hint: howToAddService(service, account) },
+        )
       const request = { service, mailbox }
       const wanted = {
         minMs: wish.minMs,

@@ -78,7 +78,8 @@ export function parseRequest(line: string): Request {
   if (read.problem !== undefined) return malformed(read, read.problem)
   const mailbox = text.slice(space + 1)
   if (!isAddress(mailbox) || mailbox.includes('\ufffd'))
-    return malformed(read, 'the mailbox is no address')
+    // It is not repeated: what is no address may be a secret that went astray.
+    return malformed(read, 'the mailbox is no address', noAddressHint)
   // RFC 5322 allows it, but here it is the name of an account, and no mailbox.
   if (mailbox.startsWith('*@')) return malformed(read, 'a wildcard is no mailbox')
   const service = verb.toLowerCase()
@@ -94,10 +95,12 @@ export function parseRequest(line: string): Request {
   }
 }
 
-function malformed(read: Readonly<Options>, message: string): Malformed {
+const noAddressHint = 'write name@domain; xoauthd status lists the accounts'
+
+function malformed(read: Readonly<Options>, message: string, hint?: string): Malformed {
   return {
     kind: 'malformed',
-    failure: new BadRequest(message),
+    failure: new BadRequest(message, { hint }),
     format: read.format ?? 'xoauth2',
     explain: read.explain,
   }

@@ -6,6 +6,8 @@
  * what came of it. Says what happened and judges nothing: its callers know what it means.
  */
 import { execFile, type ExecFileException } from 'node:child_process'
+import { accessSync, constants, statSync } from 'node:fs'
+import { delimiter, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
 /** What came of a command. */
@@ -56,6 +58,28 @@ export function createCommandRunner(
       // What Node throws or rejects with repeats the arguments; only parts of it go on.
       return outcomeOf(error as ExecFileException, timeoutMs)
     }
+  }
+}
+
+/**
+ * @param baseDirectory where the program would be started
+ * @returns whether the system would find a program: by its path, or by its name on the PATH
+ */
+export function hasProgram(
+  program: string,
+  baseDirectory: string,
+  env: NodeJS.ProcessEnv,
+): boolean {
+  const folders = program.includes('/') ? ['.'] : (env['PATH'] ?? '').split(delimiter)
+  return folders.some((folder) => isExecutable(resolve(baseDirectory, folder, program)))
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
   }
 }
 

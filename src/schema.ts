@@ -144,11 +144,11 @@ export const byService = <Value extends Schema>(value: Value, about: string) =>
   described(v.record(service('a service'), value), about)
 
 /** `host:port`, the host possibly an IPv6 address in brackets. */
-export const hostPort = (about: string) =>
+export const hostPort = (about: string, example: string) =>
   checkedText(
     about,
     (value) => parseHostPort(value) !== undefined,
-    'must be "host:port", e.g. "127.0.0.1:8025"',
+    `must be "host:port", e.g. "${example}"`,
   )
 
 /** {@link hostPort} where nobody but this very machine can connect. */

@@ -5,6 +5,7 @@
  * what one copies.
  */
 import { shortDuration } from './duration.ts'
+import { docsPath } from './shipped.ts'
 import {
   conditions,
   type AccountCondition,
@@ -126,7 +127,7 @@ function storeNote({ path, encrypted, plain_files, message, hint }: StoreStatus)
     return note(
       plain,
       `the store ${path} is not encrypted`,
-      'hint: xoauthd store encrypt; docs/store.md',
+      `hint: xoauthd store encrypt --new-key FILE; more in ${docsPath('store.md')}`,
     )
   if (plain_files === 0) return []
   const still = `${plain_files} file(s) in ${path} are not encrypted yet`

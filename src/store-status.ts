@@ -1,6 +1,9 @@
 /** What STATUS tells of the store: where it is, whether it is encrypted, and what it lacks. No secret is in it. */
-import { asFailure, type Failure } from './errors.ts'
-import { encryptionOf } from './store-encryption.ts'
+import { join } from 'node:path'
+import { isAgeFile } from './age-file.ts'
+import { StoreLocked, asFailure, type Failure } from './errors.ts'
+import { readPrivate } from './store-disk.ts'
+import { encryptionOf, filesOf, recipientsOf } from './store-encryption.ts'
 import type { StoreKey } from './store-key.ts'
 
 export interface StoreStatus {
@@ -41,6 +44,36 @@ export async function storeStatus(
     unsaved,
     message: trouble?.message ?? '',
     hint: trouble?.hint ?? '',
+  }
+}
+
+/**
+ * Asks for the key where the store is encrypted, and tries it on one of its files.
+ *
+ * @returns why the store is locked; undefined when it is not
+ * @rejects Failure when the store cannot be read
+ */
+export async function storeLock(path: string, key: StoreKey): Promise<Failure | undefined> {
+  if ((await recipientsOf(path)).length === 0) return undefined
+  await key.unlock()
+  for (const name of await filesOf(path)) {
+    const sealed = await readPrivate(join(path, name))
+    if (sealed && isAgeFile(sealed)) return lockOf(key, sealed, join(path, name))
+  }
+  const failure = key.failure()
+  return (
+    failure && new StoreLocked(`the store is locked: ${failure.message}`, { hint: failure.hint })
+  )
+}
+
+function lockOf(key: StoreKey, sealed: Buffer, path: string): Failure | undefined {
+  try {
+    key.open(sealed, path)
+    return undefined
+  } catch (error) {
+    // One that is damaged is its account's trouble.
+    if (error instanceof StoreLocked) return error
+    return undefined
   }
 }
 

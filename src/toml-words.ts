@@ -19,6 +19,9 @@ export function inPlainWords(words: string, line: string, column: number): strin
         return 'a list before this line is not closed; write ] after its last value'
       if (line.length <= start.length) return `${key} has no value; write ${key} = "…"`
       return `the value of ${key} is neither a text, a number nor true or false; a text stands in quotation marks: ${key} = "…"`
+    case 'illegal leading zero':
+      if (key === '') return words
+      return `a number does not begin with 0; what is none must be a string in quotes: ${key} = "…"`
     case 'unfinished string':
       return 'a text does not end; write the quotation marks at its end too'
     case 'control characters are not allowed in strings':

@@ -38,14 +38,19 @@ export async function tunnelImap(at: HostPort, ask: AskToken, pipe: Pipe): Promi
   try {
     connection = await signInToImap(at, ask, AbortSignal.timeout(signInMs))
   } catch (error) {
-    const { message } = error instanceof Error ? error : asFailure(error)
-    pipe.output.write(`* BYE xoauthd: ${oneLine(message)}\r\n`)
+    sayBye(pipe.output, error)
     throw error
   }
   const { capabilities } = connection
   const words = capabilities.filter((word) => !hidden.test(word)).join(' ')
   pipe.output.write(`* PREAUTH [CAPABILITY ${words}] signed in by xoauthd\r\n`)
   await pump(connection, at, pipe)
+}
+
+/** Tells the client why there is no session for it. */
+export function sayBye(output: Writable, error: unknown): void {
+  const { message } = error instanceof Error ? error : asFailure(error)
+  output.write(`* BYE xoauthd: ${oneLine(message)}\r\n`)
 }
 
 /** Carries bytes both ways, as fast as the slower side takes them, until the server closes. */

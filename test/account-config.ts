@@ -22,7 +22,16 @@ void t.test('providers', async (t) => {
   await says(t, of('"gogle"'), [
     '3: account[1].provider "gogle" is no provider that xoauthd knows; did you mean "google"?',
   ])
-  for (const name of ['outlook', 'toString', '__proto__'])
+  for (const [name, meant] of [
+    ['Gmail', 'google'],
+    ['outlook', 'microsoft'],
+    ['office365', 'microsoft'],
+    ['workspace', 'google-service-account'],
+  ])
+    await says(t, of(`"${name}"`), [
+      `3: account[1].provider "${name}" is no provider that xoauthd knows; did you mean "${meant}"?`,
+    ])
+  for (const name of ['nothing-like-it', 'toString', '__proto__'])
     await says(t, of(`"${name}"`), [
       `3: account[1].provider "${name}" is no provider that xoauthd knows; write one of ${known}`,
     ])

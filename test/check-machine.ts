@@ -113,14 +113,17 @@ void t.test('the store, without a daemon', async (t) => {
   ])
   writeFileSync(join(home.store, sealed), content)
   home.keyIs('{ file = "missing" }')
-  t.match((await check(home)).rows('sign-in'), [
-    {
-      verdict: 'problem',
-      saw: /the store is locked: .*missing/,
-      hint: /./,
-      code: 'unavailable',
-    },
-  ])
+  const locked = {
+    verdict: 'problem',
+    saw: /^the store is locked: .*missing/,
+    hint: /./,
+    code: 'unavailable',
+  }
+  t.match((await check(home)).rows('store', 'sign-in'), [locked, locked])
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop())
+  t.match((await check(home)).rows('store', 'sign-in'), [locked, locked], 'and with one')
+  await daemon.stop()
   const plain = await signedInHome(t)
   const store = join(plain.path, 'state', 'xoauthd')
   const [file = ''] = readdirSync(store).filter((name) => name.endsWith('.json'))

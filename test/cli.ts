@@ -100,13 +100,13 @@ void t.test('each failure has a code and a hint', async (t) => {
     'token nobody@example.net': failure(67, /no account answers for nobody@example\.net/),
     [`token ${me} --service pop`]: failure(
       77,
-      /the account .* has no service pop/,
+      /the account .* has no service pop; it has smtp, imap/,
       /add it to its scopes and, .*, then run: xoauthd login me@issuer\.example/,
     ),
     [`token ${stranger}`]: failure(77, /nobody has signed in .*/, /run: xoauthd login stranger@.*/),
     [`token ${me} --min 9999`]: failure(75, /min is 9999 s, .*/),
     [`token ${broken}`]: failure(78, /the command "false" failed \(1\)/, /run it by hand .*/),
-    'token nonsense': failure(64, /the mailbox is no address/),
+    'token nonsense': failure(64, /the mailbox is no address/, /write name@domain; .*/),
     'refresh nonsense': failure(64, /.*/),
     [`refresh ${stranger}`]: failure(77, /nobody has signed in .*/, /run: xoauthd login .*/),
     [`refresh ${me} --socket ${credentials}`]: failure(77, /this socket gives .*/, /name .*/),
@@ -114,7 +114,7 @@ void t.test('each failure has a code and a hint', async (t) => {
     'status --socket /nowhere/socket': failure(
       69,
       /no xoauthd answers on \/nowhere\/socket/,
-      /start it: .*/,
+      /start it: .*, or: xoauthd serve; if it listens elsewhere, name its socket with --socket or \$XOAUTHD_SOCKET/,
     ),
     'status --config /nowhere/config.toml': failure(
       78,
@@ -289,10 +289,23 @@ void t.test('serve --check', async (t) => {
   home.configure(
     configuration.replace('["false"]', '["cat", "secret"]').replace(credentials, '/nowhere/sock'),
   )
-  const folder = 'warning: /nowhere, where the socket /nowhere/sock is to appear, is no folder'
+  t.match(
+    await check(),
+    failure(
+      78,
+      /\/nowhere, where the socket \/nowhere\/sock is to appear, is no folder/,
+      /mkdir -p \/nowhere, unless a unit of systemd makes it .*/,
+    ),
+  )
+  home.configure(
+    configuration
+      .replace('["false"]', '["cat", "secret"]')
+      .replace(credentials, '/run/xo-nowhere/sock'),
+  )
   t.match(await check(), {
     code: 0,
-    stderr: `xoauthd: ${folder}\nhint: mkdir -p /nowhere, unless a unit of systemd makes it`,
+    stdout: /3 account\(s\), well but for the above\n$/,
+    stderr: /^xoauthd: warning: \/run\/xo-nowhere, where .* is no folder\nhint: mkdir -p .*\n$/,
   })
   home.configure('')
   t.match(await check(), failure(78, /\S+config\.toml:1: account is missing; .*/))

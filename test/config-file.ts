@@ -65,7 +65,7 @@ void t.test('no file', async (t) => {
   process.env['HOME'] = home
   await refused(undefined, { HOME: 'relative' }, both)
   const named = join(home, 'named.toml')
-  const message = `${named}: does not exist; make it with: xoauthd add ADDRESS`
+  const message = `${named}: does not exist; make it with: xoauthd add ADDRESS --config ${named}`
   await refused(named, {}, message)
   await refused(undefined, { XOAUTHD_CONFIG: named }, message)
 })

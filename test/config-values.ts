@@ -34,7 +34,7 @@ void t.test('values of a wrong type', async (t) => {
   ])
   await says(t, `${google}max_mailboxes = 0`, ['6: account[1].max_mailboxes must be at least 1'])
   await says(t, `${google}hosts = { smtp = "smtp.gmail.com" }\nlisten = "host:65536"`, [
-    '6: account[1].hosts.smtp must be "host:port", e.g. "127.0.0.1:8025"',
+    '6: account[1].hosts.smtp must be "host:port", e.g. "smtp.example.org:465"',
     '7: account[1].listen must be "host:port" on this very machine: localhost, 127.x.x.x or [::1], e.g. "127.0.0.1:8025"',
   ])
   for (const host of ['0.0.0.0', '[::]', '192.0.2.1', 'mail.example'])

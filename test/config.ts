@@ -165,6 +165,10 @@ void t.test('what is not TOML', async (t) => {
     [`${google}\n id = me`, `7: ${bare('id')} (column 7)`],
     ['user = me@x.example"\n', `1: ${bare('user')} (column 8)`],
     ['user = \n', '1: user has no value; write user = "…" (column 8)'],
+    [
+      '[[socket]]\nmode = 0660\n',
+      '2: a number does not begin with 0; what is none must be a string in quotes: mode = "…" (column 8)',
+    ],
     ['a = "me\nb = 1\n', `1: ${open} (column 8)`],
     ["a = 'me\r\nb = 1\r\n", `1: ${open} (column 8)`],
     ['a = ["me\n]', `1: ${open} (column 9)`],
@@ -205,6 +209,28 @@ void t.test('keys that there are not', async (t) => {
     '2: __proto__ is no key that xoauthd knows; remove it',
     '8: account[1].toString is no key that xoauthd knows; remove it',
     '9: account[1].hosts.valueOf is no key that xoauthd knows; remove it',
+  ])
+})
+
+void t.test('keys of another table', async (t) => {
+  const there = 'it belongs to an [[account]]: move it there, below that line'
+  await says(t, `user = "me@gmail.com"\nclient_id = "x"\n${google}`, [
+    `1: user stands above every table; ${there}`,
+    `2: client_id stands above every table; ${there}`,
+  ])
+  await says(
+    t,
+    `${google}[log]\nmailboxes = []\n[client.corp]\nservices = []\n[[socket]]\nclient_secret = "x"`,
+    [
+      `7: log.mailboxes is no key of [log]; ${there}`,
+      `9: client.corp.services is no key of [client.corp]; ${there}`,
+      `11: socket[1].client_secret is no key of [[socket]]; ${there}`,
+    ],
+  )
+  await says(t, `${google}mode = "0660"\nlevel = "debug"\n[notify]\nlevle = 1`, [
+    '6: account[1].mode is no key of [[account]]; it belongs to a [[socket]] or [http]: move it there, below that line',
+    '7: account[1].level is no key of [[account]]; it belongs to [log]: move it there, below that line',
+    '9: notify.levle is no key that xoauthd knows; remove it',
   ])
 })
 

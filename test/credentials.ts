@@ -76,8 +76,13 @@ void t.test('who is turned away', async (t) => {
   })
   await t.rejects(get({ service: 'imap' }), {
     code: 'not-allowed',
-    message: 'the account me@example.com has no service imap',
+    message: 'the account me@example.com has no service imap; it has smtp',
     hint: 'add it to its services, then run: xoauthd reload',
+  })
+  await t.rejects(get({ service: 'smpt' }), {
+    code: 'not-allowed',
+    message: 'the account me@example.com has no service smpt; it has smtp',
+    hint: 'did you mean "smtp"?',
   })
   await t.rejects(get({ service: 'pop' }), {
     code: 'not-allowed',

@@ -25,6 +25,18 @@ for (const [name, least] of [
     for (const block of blocks) t.same(await problemsOf(block), [], block)
   })
 
+void t.test('microsoft.md', async (t) => {
+  const blocks = blocksOf(read('microsoft'), 'toml')
+  const [account = ''] = blocks
+  t.ok(blocks.length >= 5, `${blocks.length} examples`)
+  for (const block of blocks) {
+    const isWhole = block.startsWith('[[account]]')
+    t.same(await problemsOf(isWhole ? block : account + block), [], block)
+    // Appended to the file's end it may come to stand in another table.
+    if (!isWhole) t.match(block, /^# .*\[\[account\]\]/, 'it says where it goes')
+  }
+})
+
 void t.test('every preset has its row, and its services are those it has', (t) => {
   const rows = new Map(
     [...read('others').matchAll(/^\| `(\w+)` +\| ([^|]+?) +\|/gm)].map(([, name, services]) => [

@@ -245,7 +245,7 @@ void t.test('the daemon answers for all', async (t) => {
   })
   t.equal(
     await send(socket, `POP,explain ${jane}`),
-    'ERR not-allowed the account *@fleet.example has no service pop | add it to its services, then run: xoauthd reload\n',
+    'ERR not-allowed the account *@fleet.example has no service pop; it has smtp, imap | add it to its services, then run: xoauthd reload\n',
   )
   t.equal(tokens.requests.length, asked + 2, 'and is asked once for each protocol')
   t.match(await send(socket, 'IMAP,explain,wait=60 ghost@fleet.example'), /^ERR unknown-account /)

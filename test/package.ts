@@ -1,11 +1,22 @@
 /** What is installed: npm's package and Debian's, each in an empty place, and taken away again. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { needs } from './fixtures/installed.ts'
 import { root } from './fixtures/root.ts'
+import { startScriptedSocket } from './fixtures/scripted-socket.ts'
 
 const { env } = process
 /** What an installed program finds: nothing of the repository, and nothing of the tests. */
@@ -43,7 +54,23 @@ void t.test("npm's package", async (t) => {
     env: plain,
   })
   t.match(check.stdout, /1 account\(s\), all well/)
+  await namesItsPages(t, join(prefix, 'bin/xoauthd'))
 })
+
+/** What a message tells to read is there, whatever the program is run from. */
+async function namesItsPages(t: Test, program: string): Promise<void> {
+  const path = join(mkdtempSync(join(tmpdir(), 'xo-')), 'socket')
+  const store = { path: '/s', encrypted: false, plain_files: 0, message: '', hint: '' }
+  const daemon = await startScriptedSocket(
+    path,
+    () => `${JSON.stringify({ version: 1, store, accounts: [] })}\n`,
+  )
+  const { stdout } = await exec(program, ['status', '--socket', path], { env: plain })
+  await daemon.close()
+  rmSync(dirname(path), { recursive: true })
+  const [, page = ''] = /more in (\S+\/docs\/store\.md)$/m.exec(stdout) ?? []
+  t.ok(existsSync(page), stdout)
+}
 
 void t.test("Debian's package", needs('dpkg-deb', 'dpkg'), async (t) => {
   const folder = t.testdir({ admin: { info: {}, updates: {}, status: '', available: '' } })
@@ -78,6 +105,7 @@ void t.test("Debian's package", needs('dpkg-deb', 'dpkg'), async (t) => {
   await dpkg('--install', join(folder, deb))
   const program = join(target, 'usr/bin/xoauthd')
   t.match((await exec(program, ['--version'], { env: plain })).stdout, /^\d+\.\d+\.\d+\n$/)
+  await namesItsPages(t, program)
   const there = readdirSync(target, { recursive: true, encoding: 'utf8' })
   for (const path of [
     'usr/lib/systemd/system/xoauthd.service',

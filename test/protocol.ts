@@ -150,16 +150,17 @@ void t.test('how a malformed request wants to be answered', (t) => {
     const request = parseRequest(line)
     return request.kind === 'malformed' ? failureReply(request.failure, request) : 'served'
   }
+  const hint = 'write name@domain; xoauthd status lists the accounts'
   t.equal(reply('SMTP,nonsense me@example.com'), '')
   t.equal(reply('SMTP,nonsense,json me@example.com'), jsonOf('an option is unknown'))
-  t.equal(reply('SMTP,json me'), jsonOf('the mailbox is no address'))
-  t.equal(reply('SMTP,explain me'), 'ERR bad-request the mailbox is no address\n')
-  t.equal(reply('SMTP,json,explain me'), 'ERR bad-request the mailbox is no address\n')
+  t.equal(reply('SMTP,json me'), jsonOf('the mailbox is no address', hint))
+  t.equal(reply('SMTP,explain me'), `ERR bad-request the mailbox is no address | ${hint}\n`)
+  t.equal(reply('SMTP,json,explain me'), `ERR bad-request the mailbox is no address | ${hint}\n`)
   t.end()
 })
 
-function jsonOf(message: string): string {
-  return `{"error":"bad-request","message":"${message}","hint":""}\n`
+function jsonOf(message: string, hint = ''): string {
+  return `{"error":"bad-request","message":"${message}","hint":"${hint}"}\n`
 }
 
 void t.test('any bytes are a request or malformed', (t) => {

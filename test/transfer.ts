@@ -84,7 +84,15 @@ void t.test('by the key of the store, and a file of recipients', async (t) => {
     stderr: /^xoauthd: \/nowhere cannot be read \(ENOENT\)/,
   })
   t.match(await run(home, ['export', me]), { code: 64, stderr: /--to <recipient>/ })
-  t.match(await run(home, ['import', '/nowhere']), { code: 78, stderr: /cannot be read/ })
+  t.match(await run(home, ['import', '/nowhere']), {
+    code: 78,
+    stderr: /cannot be read.*\nhint: correct the path/,
+  })
+  t.match(await run(home, ['import', me], { stdin: server.grant(me) }), {
+    code: 78,
+    stderr:
+      /hint: the argument is a file; an account is named with: xoauthd import --user me@issuer\.example\n$/,
+  })
 })
 
 void t.test('for another registration', async (t) => {

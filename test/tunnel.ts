@@ -270,7 +270,7 @@ void t.test('the command', needs('dovecot', 'dovecot-imapd'), async (t) => {
   })
   t.match(await run(home, ['tunnel', 'imap', 'nobody@example.org'], { env }), {
     code: 67,
-    stdout: '',
+    stdout: '* BYE xoauthd: no account answers for nobody@example.org\r\n',
     stderr: /^xoauthd: no account answers for nobody@example\.org\n/,
   })
   t.match(await run(home, [...command, '--host', 'foo'], { env }), {
@@ -278,6 +278,13 @@ void t.test('the command', needs('dovecot', 'dovecot-imapd'), async (t) => {
     stdout: '',
     stderr:
       /^xoauthd: option '--host <host:port>' argument 'foo' is invalid\. It must be host:port/,
+  })
+  home.configure(
+    '[[account]]\nuser = "you@nowhere.example"\nprovider = "command"\ncommand = ["true"]\n',
+  )
+  t.match(await run(home, ['tunnel', 'imap', 'you@nowhere.example'], { env }), {
+    code: 78,
+    stdout: /^\* BYE xoauthd: where the imap server of you@nowhere\.example is, is not known\r\n$/,
   })
   t.match(await run(home, ['tunnel', 'pop', me], { env }), { code: 64, stdout: '' })
   for (const secret of server.secrets) t.notOk(well.stdout.includes(secret))

@@ -19,6 +19,7 @@ import { providers } from '../providers/index.ts'
 import type { ProviderKind } from '../providers/provider.ts'
 import { recognise } from '../recognise.ts'
 import { aboutOf, isRequired, parse, type Schema } from '../schema.ts'
+import { docsPath } from '../shipped.ts'
 import { wrapped } from '../wrap.ts'
 import { control, signInContext } from './context.ts'
 import { createDialogue, say, type Dialogue } from './dialogue.ts'
@@ -100,7 +101,7 @@ async function settingsFor(
   const settings = { user, provider, ...given }
   refuse(problemsWith(Object.keys(settings), await problemsOf(filledUp(settings, kind))), file)
   if (kind.page !== undefined)
-    say(`What to register, and where its values are found: docs/providers/${kind.page}`)
+    say(`What to register, and where its values are found: ${docsPath(`providers/${kind.page}`)}`)
   return { ...(await askForRest(settings, kind, problemsOf, dialogue)), user }
 }
 

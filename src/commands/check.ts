@@ -76,7 +76,7 @@ async function lookWith(
   user: string | undefined,
   options: CheckFlags,
 ): Promise<Finding[]> {
-  const { config, surroundings } = context
+  const { config, surroundings, storeKey } = context
   const subjects = subjectsOf(user, context)
   const { daemon, silence } = await statusFrom(options)
   const paths = await socketsFor(options)
@@ -95,7 +95,7 @@ async function lookWith(
   }
   // The rows come in this order, whatever is done first.
   const rows = await Promise.all([
-    checkMachine({ config, daemon, silence, agent: options.as, version }),
+    checkMachine({ config, storeKey, daemon, silence, agent: options.as, version }),
     ...authoritiesOf(subjects).map((authority) =>
       checkProviderHost(authority, surroundings.transport, Date.now, new AbortController().signal),
     ),

@@ -1,6 +1,7 @@
 /** `export` and `import`: a sign-in moves, as from a desktop with a browser to a server without one. */
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
+import { isAddress } from '../address.ts'
 import { readRecipients } from '../age.ts'
 import type { Common, Define } from '../command-line.ts'
 import { Misconfigured } from '../errors.ts'
@@ -45,7 +46,9 @@ async function importFrom(file: string | undefined, options: ImportFlags): Promi
   const context = await signInContext(options)
   try {
     const bytes =
-      file === undefined || file === '-' ? await buffer(process.stdin) : await read(file)
+      file === undefined || file === '-'
+        ? await buffer(process.stdin)
+        : await read(file, isAddress(file) ? accountByOption(file) : undefined)
     const text = await openArrival(bytes, () => identitiesFor(options, context))
     const signal = AbortSignal.timeout(importMs)
     const arrival = readArrival(text)
@@ -75,18 +78,22 @@ async function identitiesFor(
   return storeKey.identities().map(({ text }) => text)
 }
 
+const accountByOption = (address: string) =>
+  `the argument is a file; an account is named with: xoauthd import --user ${address}`
+
 async function readText(path: string): Promise<string> {
   return (await read(path)).toString('utf8')
 }
 
-async function read(path: string): Promise<Buffer> {
+/** @param missing what to do when it is not there */
+async function read(path: string, missing?: string): Promise<Buffer> {
   try {
     return await readFile(path)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? String(error)
     throw new Misconfigured(`${path} cannot be read (${code})`, {
       cause: error,
-      hint: 'correct the path or its permissions',
+      hint: (code === 'ENOENT' ? missing : undefined) ?? 'correct the path or its permissions',
     })
   }
 }

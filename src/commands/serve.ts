@@ -1,15 +1,12 @@
 /** `serve`: the daemon in the foreground, its signals and its end. */
-import { stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
-import { createAccounts } from '../accounts.ts'
-import { complain, wordsOf, type Common, type Define } from '../command-line.ts'
+import { checkStart } from '../check-start.ts'
+import { complain, type Common, type Define } from '../command-line.ts'
 import { configFileFor } from '../config-file.ts'
 import { startDaemon, type Daemon } from '../daemon.ts'
-import { BadRequest, exitCodes } from '../errors.ts'
+import { BadRequest } from '../errors.ts'
+import { exitStatus } from '../findings.ts'
 import { createLog } from '../log.ts'
-import type { SocketConfig } from '../socket-config.ts'
-import { defaultSocketPath } from '../socket-path.ts'
 import { signInContext } from './context.ts'
 
 /** Less than the 90 s after which systemd kills, unless told otherwise. */
@@ -97,28 +94,14 @@ async function serve(options: Common): Promise<void> {
 async function checkConfiguration(options: Common): Promise<void> {
   const context = await signInContext(options)
   const { config, surroundings } = context
-  let failed: unknown
-  for (const account of createAccounts(config, surroundings).all)
-    try {
-      await account.provider.check()
-    } catch (error) {
-      const { message, hint } = wordsOf(error)
-      complain(`${account.user}: ${message}`, hint)
-      failed = error
-    }
-  for (const socket of config.sockets) await checkFolder(socket)
-  if (failed !== undefined) process.exitCode = exitCodes.config
-  else process.stdout.write(`${config.file}: ${config.accounts.length} account(s), all well\n`)
-}
-
-/** Where systemd makes the folder, it may rightly be missing now. */
-async function checkFolder({ path }: SocketConfig): Promise<void> {
-  const folder = dirname(path)
-  if (path === defaultSocketPath(process.env)) return
-  const there = await stat(folder).catch(() => undefined)
-  if (there?.isDirectory() !== true)
-    complain(
-      `warning: ${folder}, where the socket ${path} is to appear, is no folder`,
-      `mkdir -p ${folder}, unless a unit of systemd makes it (RuntimeDirectory=)`,
-    )
+  const rows = await checkStart(context, process.env)
+  surroundings.transport.close()
+  for (const { verdict, account, saw, hint } of rows) {
+    const warning = verdict === 'warning' ? 'warning: ' : ''
+    complain(`${warning}${account === null ? '' : `${account}: `}${saw}`, hint)
+  }
+  process.exitCode = exitStatus(rows)
+  if (process.exitCode !== 0) return
+  const how = rows.length === 0 ? 'all well' : 'well but for the above'
+  process.stdout.write(`${config.file}: ${config.accounts.length} account(s), ${how}\n`)
 }

@@ -1,7 +1,9 @@
 /** `tunnel`: a pipe to a mail server that is signed in already. */
 import { choiceArgument, hostAndPort, type Common, type Define } from '../command-line.ts'
+import type { HostPort } from '../endpoint.ts'
+import type { AskToken } from '../imap-login.ts'
 import { hostPortOf } from '../mail-connection.ts'
-import { tunnelImap } from '../tunnel.ts'
+import { sayBye, tunnelImap } from '../tunnel.ts'
 import { askToken, configured } from './context.ts'
 
 /** Mail programs wait for a greeting; a token that is being fetched is worth the time. */
@@ -20,8 +22,19 @@ async function tunnel(
   user: string,
   options: Common & { host?: string },
 ): Promise<void> {
+  const { at, ask } = await wayTo(user, options).catch((error: unknown) => {
+    sayBye(process.stdout, error)
+    throw error
+  })
+  await tunnelImap(at, ask, { input: process.stdin, output: process.stdout })
+}
+
+/** The server, and who has tokens for it. */
+async function wayTo(
+  user: string,
+  options: Common & { host?: string },
+): Promise<{ at: HostPort; ask: AskToken }> {
   const known = options.host ?? (await configured(options, user)).config.hosts.imap
   const at = hostPortOf(known, 'imap', user)
-  const ask = await askToken(options, user, 'imap', tokenWaitS)
-  await tunnelImap(at, ask, { input: process.stdin, output: process.stdout })
+  return { at, ask: await askToken(options, user, 'imap', tokenWaitS) }
 }

@@ -34,6 +34,7 @@ export const googleServiceAccount = providerKind({
     key: secret('the JSON key of the service account'),
   },
 
+  alsoCalled: ['gsuite', 'workspace', 'google-workspace'],
   recognised: { domains: [], mx: ['google.com', 'googlemail.com'], wholeDomains: true },
   page: 'google.md',
 

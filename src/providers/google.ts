@@ -38,6 +38,7 @@ export const google = providerKind({
     ),
   },
 
+  alsoCalled: ['gmail', 'googlemail'],
   recognised: {
     domains: ['gmail.com', 'googlemail.com'],
     mx: ['google.com', 'googlemail.com'],

@@ -48,6 +48,7 @@ const usualRedirectUri = 'http://localhost'
 const identityScopes = ['email']
 
 export const microsoft = providerKind({
+  alsoCalled: ['outlook', 'hotmail', 'office', 'office365', 'o365', 'm365', 'exchange'],
   recognised: {
     domains: ['outlook.com', 'hotmail.com', 'live.com', 'msn.com'],
     mx: ['mail.protection.outlook.com', 'mx.microsoft', 'olc.protection.outlook.com'],

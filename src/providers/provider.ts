@@ -220,6 +220,8 @@ export interface ProviderKind<E extends Entries = Entries> {
   readonly loginAs?: LoginAs
   /** The mail servers of such accounts, where they are known. */
   mailHosts?(settings: Output<E>): MailHosts
+  /** Other names that people know it by, in lower case. */
+  readonly alsoCalled?: readonly string[]
   /** What an address of this kind is recognised by; nothing where that cannot be. */
   readonly recognised?: {
     /** Domains of addresses, e.g. `gmail.com`, in lower case. */
@@ -238,11 +240,13 @@ export interface ProviderKind<E extends Entries = Entries> {
   create(identity: AccountIdentity, settings: Output<E>, surroundings: Surroundings): Provider
 }
 
+/** The services by their usual names: one of these is not another one misspelt. */
+export const mailServices: readonly string[] = ['smtp', 'imap', 'pop', 'gmail', 'graph', 'ews']
+
 /** What a server of any kind may be asked for: by its usual name, or by one that the file has scopes for. */
 export function anyMailService(scopes: Scopes): ReturnType<ProviderKind['services']> {
   const named = Object.keys(scopes).filter((service) => service !== 'login')
-  const usual = ['smtp', 'imap']
-  return { known: [...new Set([...usual, 'pop', 'gmail', 'graph', 'ews', ...named])], usual }
+  return { known: [...new Set([...mailServices, ...named])], usual: ['smtp', 'imap'] }
 }
 
 /** A sentence about one key: what is wrong with it and what to write. */

@@ -101,15 +101,24 @@ export function createRenewal(options: {
     const theirs = changed ? usable(stored.tokens[slot.key], slot, now()) : undefined
     if (theirs) return theirs
     const issued = await ask(kept, slot, stored.grant, visit).catch(async (error: unknown) => {
-      throw await noteEnd(kept, stored, error)
+      if (error instanceof SignInNeeded) throw await noteEnd(kept, stored, error)
+      await keepRotated(kept, stored, error)
+      throw error
     })
     const written = await write(kept, withToken(stored, slot, issued, now()))
     return written ? issued.token : undefined
   }
 
+  /** The grant that was asked with may be dead by now, although no token came. */
+  async function keepRotated(kept: Kept, stored: StoredGrant, error: unknown): Promise<void> {
+    const rotated = error instanceof Failure ? error.grant : undefined
+    if (rotated === undefined || rotated === stored.grant) return
+    await write(kept, { ...stored, grant: rotated })
+  }
+
   /** The end of a sign-in is remembered at once; a token that comes after all takes it back. */
-  async function noteEnd({ account, grant }: Kept, stored: StoredGrant, error: unknown) {
-    if (!(error instanceof SignInNeeded) || error.certain) return error
+  async function noteEnd({ account, grant }: Kept, stored: StoredGrant, error: SignInNeeded) {
+    if (error.certain) return error
     const endedAtMs = now()
     const ends = account.provider.grantEnds ?? []
     const failure = explainEnd(error, ends, endedAtMs - stored.signedInAtMs)

@@ -9,6 +9,7 @@
 import { wildcardDomain } from '../address.ts'
 import { Misconfigured } from '../errors.ts'
 import { loopbackHostPort, optional, redirect } from '../schema.ts'
+import { tokenIn } from './answers.ts'
 import { microsoftEnds } from './grant-ends.ts'
 import { cloudOf, delegatedCatalogue, delegatedScopes } from './microsoft-clouds.ts'
 import {
@@ -113,8 +114,9 @@ export const microsoft = providerKind({
         const { answer, cache } = exchanged
         const rotated = answer.refreshToken ?? refreshToken
         const same = rotated === refreshToken && claimsIn(grant) === undefined
-        const token = { ...answer.token, scopes: answer.scopes }
-        return { token, grant: same ? grant : grantOf(cache, rotated) }
+        const next = same ? grant : grantOf(cache, rotated)
+        const token = { ...tokenIn(answer, next), scopes: answer.scopes }
+        return { token, grant: next }
       },
 
       async signIn(ui, signal, before) {

@@ -6,7 +6,7 @@
  */
 import { foldCase } from '../address.ts'
 import { Misconfigured, SignInNeeded, Unavailable, oneLine } from '../errors.ts'
-import { readIdToken, type TokenAnswer } from './answers.ts'
+import { readIdToken, tokenIn, type TokenAnswer } from './answers.ts'
 import type { Scopes, SignedIn } from './provider.ts'
 
 /** @returns the scopes of some services, each once, as one request parameter */
@@ -35,6 +35,8 @@ export function checkSignIn(seen: {
   readonly hintForRefreshToken: string
 }): SignedIn {
   const { answer, user } = seen
+  // It is not used, but a server that issues none of use now would not at the first refresh either.
+  tokenIn(answer)
   // A claim that is null says nothing; any other that is no text names somebody, but not this user.
   const signedInAs = seen.signedInAs ?? undefined
   const who =

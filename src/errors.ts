@@ -81,8 +81,11 @@ export class LoginRefused extends Failure {
   readonly code = 'not-allowed'
 }
 
-/** What stands between us and a token: the way there, the provider itself, a clock, or only time. */
-export type Trouble = 'network' | 'provider' | 'clock' | 'waiting'
+/**
+ * What stands between us and a token: the way there, the provider itself, its answer to this account
+ * while it may serve all others, a clock, or only time.
+ */
+export type Trouble = 'network' | 'provider' | 'account' | 'clock' | 'waiting'
 
 /** Waiting can help. */
 export class Unavailable extends Failure {

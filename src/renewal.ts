@@ -231,7 +231,7 @@ function recognize(grant: KnownGrant, found: Found): boolean {
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof Unavailable) {
     if (error.trouble === 'network' || error.trouble === 'provider') return error
-    return error.trouble === 'clock' ? 'answered' : 'unasked'
+    return error.trouble === 'waiting' ? 'unasked' : 'answered'
   }
   return error instanceof Failure && !(error instanceof Misconfigured) ? 'answered' : 'unasked'
 }

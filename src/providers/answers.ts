@@ -87,7 +87,7 @@ function withoutToken(host: string): string {
 export function tokenIn({ token }: TokenAnswer, grant?: Grant): Token {
   if (!('unusable' in token)) return token
   if (token.lasting) throw new Misconfigured(token.unusable, { grant })
-  throw new Unavailable(token.unusable, { trouble: 'provider', grant })
+  throw new Unavailable(token.unusable, { trouble: 'account', grant })
 }
 
 /**

@@ -66,14 +66,15 @@ export function checkSignIn(seen: {
  * up answers would have one person's mail read by another.
  *
  * @returns whether it said whose it is
- * @throws Unavailable, so that nothing of it is kept and the next answer may be the right one
+ * @throws Unavailable, so that nothing of it is kept and the next answer may be the right one; the host is
+ *   not to blame, which may answer all others rightly
  */
 export function checkRefreshed(answer: TokenAnswer, user: string, host: string): boolean {
   const { email } = readIdToken(answer.idToken)
   if (typeof email !== 'string') return false
   if (foldCase(email) === foldCase(user)) return true
   throw new Unavailable(`${host} answered for ${oneLine(email)}, and this account is ${user}`, {
-    trouble: 'provider',
+    trouble: 'account',
     hint: `if ${user} was renamed, write the new address as user and sign in again`,
   })
 }

@@ -157,7 +157,7 @@ void t.test('a refresh that is answered for somebody else', async (t) => {
   }
   for (const further of [{}, { refresh_token: "mallory's", expires_in: 0 }]) {
     const failure = await failureOf(refreshed(claim({ email: 'mallory@gmail.com' }), further))
-    t.match([failure.code, failure.message], ['unavailable', /answered for mallory@gmail\.com/])
+    t.match(failure, { trouble: 'account', message: /answered for mallory@gmail\.com/ })
     t.equal(failure.grant, undefined, 'nothing of it is kept')
   }
   for (const same of [claim({ email: 'Me@Gmail.com' }), claim({}), 'no token', undefined])

@@ -13,7 +13,7 @@ import { recall, type Kept, type KnownGrant } from './kept.ts'
 import type { Log } from './log.ts'
 import { explainEnd } from './prediction.ts'
 import type { Grant, Issued, Token } from './providers/provider.ts'
-import { refreshAtMs, remainingMs, type Slot } from './slot.ts'
+import { isRefused, refreshAtMs, remainingMs, type Slot } from './slot.ts'
 import type { Store } from './store.ts'
 import type { StoredGrant, StoredRecord } from './store-record.ts'
 
@@ -238,8 +238,7 @@ function outcomeOf(error: unknown): Outcome {
 
 /** @returns a token that another process fetched or a sign-in brought along, when it will do */
 export function usable(token: Token | undefined, slot: Slot, nowMs: number): Token | undefined {
-  if (!token || token.value === slot.refusedValue || remainingMs(token, nowMs) <= 0)
-    return undefined
+  if (!token || isRefused(slot, token) || remainingMs(token, nowMs) <= 0) return undefined
   return refreshAtMs(token, 0) > nowMs ? token : undefined
 }
 

@@ -1,9 +1,12 @@
 /** The program. */
-import { createCommandLine } from './command-line.ts'
+import { createCommandLine, endureOutputs } from './command-line.ts'
 
+const [, , name, ...flags] = process.argv
 const commandLine = createCommandLine()
+// The daemon itself has its log alone, which copes by itself and wants no stream on the same descriptor.
+if (name !== 'serve' || flags.some((flag) => /^(?:--check|--help|-h)$/.test(flag))) endureOutputs()
 // The daemon starts in less time and memory without what only the others need.
-if (process.argv[2] === 'serve') {
+if (name === 'serve') {
   const { defineServe } = await import('./commands/serve.ts')
   defineServe(commandLine.define)
 } else {

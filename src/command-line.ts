@@ -185,6 +185,25 @@ export function wordsOf(error: unknown): {
   throw error
 }
 
+/**
+ * Goes on when what is printed cannot be: a reader that has left is no error, a full disk is one of
+ * stdout, and a command does what it was asked for although nobody hears of it on stderr.
+ */
+export function endureOutputs(): void {
+  let told = false
+  process.stderr.on('error', () => undefined)
+  process.stdout.on('error', ({ code = 'no code' }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE') return
+    process.exitCode ||= exitCodes.unavailable
+    if (told) return
+    told = true
+    complain(
+      `stdout could not be written (${code})`,
+      'what was printed is not complete: make room where it goes, and run the command again',
+    )
+  })
+}
+
 /** Tells a failure on stderr. */
 export function complain(message: string, hint: string | undefined): void {
   for (const line of message.split('\n')) process.stderr.write(`xoauthd: ${oneLine(line)}\n`)

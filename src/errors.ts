@@ -32,16 +32,28 @@ interface Detail {
   /** What the person who reads it can do next. */
   readonly hint?: string | undefined
   readonly cause?: unknown
+  /** See {@link Failure.grant}. */
+  readonly grant?: string | undefined
 }
 
 /** Something that went wrong and that the rest of the program knows how to take. */
 export abstract class Failure extends Error {
   abstract readonly code: FailureCode
   readonly hint: string | undefined
+  readonly #grant: string | undefined
 
   constructor(message: string, detail: Detail = {}) {
     super(oneLine(message), detail.cause === undefined ? undefined : { cause: detail.cause })
     this.hint = detail.hint === undefined ? undefined : oneLine(detail.hint)
+    this.#grant = detail.grant
+  }
+
+  /**
+   * What has become of the grant although no token came of it: a rotated one, or the same one with what
+   * the next sign-in has to prove. Whoever owns the grant stores it. Secret, never shown.
+   */
+  get grant(): string | undefined {
+    return this.#grant
   }
 }
 
@@ -69,8 +81,11 @@ export class LoginRefused extends Failure {
   readonly code = 'not-allowed'
 }
 
-/** What stands between us and a token: the way there, the provider itself, a clock, or only time. */
-export type Trouble = 'network' | 'provider' | 'clock' | 'waiting'
+/**
+ * What stands between us and a token: the way there, the provider itself, its answer to this account
+ * while it may serve all others, a clock, or only time.
+ */
+export type Trouble = 'network' | 'provider' | 'account' | 'clock' | 'waiting'
 
 /** Waiting can help. */
 export class Unavailable extends Failure {
@@ -101,25 +116,17 @@ export class SignInNeeded extends Failure {
   readonly certain: boolean
   /** Why the provider ended the sign-in, in one word of its explanations, where that is known. */
   readonly because: string | undefined
-  /** The same grant with what the provider said the next sign-in has to prove; secret, never shown. */
-  readonly #grant: string | undefined
 
   constructor(
     message: string,
     detail: Detail & {
       certain?: boolean
       because?: string | undefined
-      grant?: string | undefined
     } = {},
   ) {
     super(message, detail)
     this.certain = detail.certain ?? false
     this.because = detail.because
-    this.#grant = detail.grant
-  }
-
-  get grant(): string | undefined {
-    return this.#grant
   }
 }
 

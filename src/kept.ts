@@ -133,7 +133,7 @@ export function takeOverSlots(
     const slot = own ?? addSlot(kept.slots, newSlot(kept, old.key, old.request, nowMs))
     slot.state = touched ? deferred(old.state, nowMs) : old.state
     slot.askedAtMs = old.askedAtMs
-    slot.refusedValue = old.refusedValue
+    slot.refused = old.refused
     if (slot.forcedAtMs.length === 0) slot.forcedAtMs.push(...old.forcedAtMs)
   }
 }

@@ -20,7 +20,7 @@ import { recall, type Kept, type KnownGrant } from './kept.ts'
 import type { Log } from './log.ts'
 import { explainEnd } from './prediction.ts'
 import type { Grant, Issued, Token } from './providers/provider.ts'
-import { refreshAtMs, remainingMs, type Slot } from './slot.ts'
+import { isRefused, refreshAtMs, remainingMs, type Slot } from './slot.ts'
 import type { Store } from './store.ts'
 import type { StoredGrant, StoredRecord } from './store-record.ts'
 
@@ -117,15 +117,24 @@ export function createRenewal(options: {
     const theirs = changed ? usable(stored.tokens[slot.key], slot, now()) : undefined
     if (theirs) return theirs
     const issued = await ask(kept, slot, stored.grant, visit).catch(async (error: unknown) => {
-      throw await noteEnd(kept, stored, error)
+      if (error instanceof SignInNeeded) throw await noteEnd(kept, stored, error)
+      await keepRotated(kept, stored, error)
+      throw error
     })
     const written = await write(kept, withToken(stored, slot, issued, now()))
     return written ? issued.token : undefined
   }
 
+  /** The grant that was asked with may be dead by now, although no token came. */
+  async function keepRotated(kept: Kept, stored: StoredGrant, error: unknown): Promise<void> {
+    const rotated = error instanceof Failure ? error.grant : undefined
+    if (rotated === undefined || rotated === stored.grant) return
+    await write(kept, { ...stored, grant: rotated })
+  }
+
   /** The end of a sign-in is remembered at once; a token that comes after all takes it back. */
-  async function noteEnd({ account, grant }: Kept, stored: StoredGrant, error: unknown) {
-    if (!(error instanceof SignInNeeded) || error.certain) return error
+  async function noteEnd({ account, grant }: Kept, stored: StoredGrant, error: SignInNeeded) {
+    if (error.certain) return error
     const endedAtMs = now()
     const ends = account.provider.grantEnds ?? []
     const failure = explainEnd(error, ends, endedAtMs - stored.signedInAtMs)
@@ -238,15 +247,14 @@ function recognize(grant: KnownGrant, found: Found): boolean {
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof Unavailable) {
     if (error.trouble === 'network' || error.trouble === 'provider') return error
-    return error.trouble === 'clock' ? 'answered' : 'unasked'
+    return error.trouble === 'waiting' ? 'unasked' : 'answered'
   }
   return error instanceof Failure && !(error instanceof Misconfigured) ? 'answered' : 'unasked'
 }
 
 /** @returns a token that another process fetched or a sign-in brought along, when it will do */
 export function usable(token: Token | undefined, slot: Slot, nowMs: number): Token | undefined {
-  if (!token || token.value === slot.refusedValue || remainingMs(token, nowMs) <= 0)
-    return undefined
+  if (!token || isRefused(slot, token) || remainingMs(token, nowMs) <= 0) return undefined
   return refreshAtMs(token, 0) > nowMs ? token : undefined
 }
 

@@ -1,7 +1,7 @@
 /**
  * A token for a client: from memory when one will do, else from a refresh that the client waits for.
  *
- * Promises that what is handed out lives long enough and was not refused, that a client which cannot be
+ * Promises that what is handed out lives long enough and was not refused for that mailbox, that a client which cannot be
  * served in time is told at once, and that clients cost a provider only so many requests.
  */
 import { Unavailable, type Failure } from './errors.ts'
@@ -12,8 +12,10 @@ import {
   dueAtMs,
   forceFloorMs,
   forceWait,
+  isRefused,
   lifetimeMs,
   nextAttempt,
+  refuse,
   remainingMs,
   type Slot,
 } from './slot.ts'
@@ -53,13 +55,19 @@ export function createServing(options: {
   const { hosts, now, wake, start, stopping } = options
 
   /** Fetches because a client needs it, within the limits that clients have. */
-  async function fetchFor(kept: Kept, slot: Slot, wanted: Wanted, nowMs: number): Promise<Token> {
+  async function fetchFor(
+    kept: Kept,
+    slot: Slot,
+    mailbox: string,
+    wanted: Wanted,
+    nowMs: number,
+  ): Promise<Token> {
     const current = slot.state.token
     if (!slot.attempt) planFor(kept, slot, wanted, nowMs)
     await (slot.attempt ?? nextAttempt(slot))
     const fresh = slot.state.token
     if (fresh && fresh !== current) {
-      if (isUsable(slot, fresh, wanted.minMs, now())) return fresh
+      if (isUsable(slot, fresh, mailbox, wanted.minMs, now())) return fresh
       checkMin(fresh, wanted)
     }
     throw failureOf(kept, slot, undefined)
@@ -103,15 +111,16 @@ export function createServing(options: {
 
   return (kept, request, wanted, nowMs) => {
     const slot = slotFor(kept, hosts, request, nowMs)
+    const { mailbox } = request
     slot.askedAtMs = nowMs
     const current = slot.state.token
     const refused =
       wanted.refused && current !== undefined && nowMs - current.obtainedAtMs >= forceFloorMs
     // While no other may be fetched it stays good for all who do not complain.
     if (refused && (!isForced(slot, nowMs) || forceWait(slot, nowMs).waitMs === 0))
-      slot.refusedValue = current.value
-    if (current && !refused && isUsable(slot, current, wanted.minMs, nowMs)) return current
-    return fetchFor(kept, slot, wanted, nowMs)
+      refuse(slot, current, mailbox)
+    if (current && !refused && isUsable(slot, current, mailbox, wanted.minMs, nowMs)) return current
+    return fetchFor(kept, slot, mailbox, wanted, nowMs)
   }
 }
 
@@ -131,7 +140,13 @@ function checkMin(fresh: Token, { minMs }: Wanted): void {
     )
 }
 
-function isUsable(slot: Slot, token: Token, minMs: number | undefined, nowMs: number): boolean {
+function isUsable(
+  slot: Slot,
+  token: Token,
+  mailbox: string,
+  minMs: number | undefined,
+  nowMs: number,
+): boolean {
   const leastMs = minMs ?? Math.min(defaultMinMs, lifetimeMs(token) / 4)
-  return remainingMs(token, nowMs) > leastMs && token.value !== slot.refusedValue
+  return remainingMs(token, nowMs) > leastMs && !isRefused(slot, token, mailbox)
 }

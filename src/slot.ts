@@ -39,8 +39,7 @@ export interface Slot {
   readonly request: TokenRequest
   state: SlotState
   askedAtMs: number
-  /** A token that a mail server refused. It is never handed out again. */
-  refusedValue: string | undefined
+  refused: Refusal | undefined
   /** When clients forced a refresh of this grant, the latest last. */
   readonly forcedAtMs: number[]
   /** The refresh that runs. */
@@ -49,6 +48,14 @@ export interface Slot {
   waiting: { readonly ended: Promise<void>; readonly end: () => void } | undefined
 }
 
+/** A token that a mail server refused. Whoever said so never gets it again; it may serve others well. */
+export interface Refusal {
+  readonly value: string
+  readonly mailboxes: Set<string>
+}
+
+/** Anybody can make up mailboxes of a wildcard; those beyond this are asked about anew. */
+const mostRefusing = 1_000
 /** The least that waiting for the confirmation of a dead grant takes, and the floor of forced refreshes. */
 export const confirmAfterMs = 30_000
 const retryMisconfiguredMs = 15 * 60_000
@@ -79,11 +86,29 @@ export function createSlot(
     request,
     state: { kind: 'idle', token: undefined, refreshAtMs: nowMs },
     askedAtMs: nowMs,
-    refusedValue: undefined,
+    refused: undefined,
     forcedAtMs,
     attempt: undefined,
     waiting: undefined,
   }
+}
+
+/** Notes that a mail server refused a token for a mailbox. */
+export function refuse(slot: Slot, { value }: Token, mailbox: string): void {
+  if (slot.refused?.value !== value) slot.refused = { value, mailboxes: new Set() }
+  const { mailboxes } = slot.refused
+  mailboxes.add(mailbox)
+  if (mailboxes.size <= mostRefusing) return
+  for (const oldest of mailboxes) {
+    mailboxes.delete(oldest)
+    break
+  }
+}
+
+/** @param mailbox undefined: refused for any */
+export function isRefused({ refused }: Slot, { value }: Token, mailbox?: string): boolean {
+  if (refused?.value !== value) return false
+  return mailbox === undefined || refused.mailboxes.has(mailbox)
 }
 
 export function lifetimeMs(token: Token): number {

@@ -1,6 +1,6 @@
 /** What happens to a grant in a refresh: it rotates, dies, or is replaced. */
 import t from 'tap'
-import { SignInNeeded } from '../src/errors.ts'
+import { SignInNeeded, Unavailable } from '../src/errors.ts'
 import {
   accountOf,
   accountsOf,
@@ -32,6 +32,44 @@ void t.test('a rotated grant is on disk before its token is served', async (t) =
   t.equal(await place.ask(account, { refused: true }), 't2')
   t.equal(provider.asked[1]?.grant, 'g1')
 })
+
+void t.test(
+  'a rotated grant whose token is of no use is on disk before that is told',
+  async (t) => {
+    let full = false
+    const place = await createPlace(t, (store) => ({
+      ...store,
+      write: (...given) =>
+        full ? Promise.reject(new Unavailable('the disk is full')) : store.write(...given),
+    }))
+    await place.store.replace(user, grantOf('g0', { '': tokenOf('t0', startMs) }))
+    const provider = createSignedIn({
+      answer: (_question, count) => {
+        throw new Unavailable('no use', { trouble: 'provider', grant: `g${count}` })
+      },
+    })
+    const account = accountOf(user, provider)
+    await place.keeper.adopt(accountsOf([account]), place.nowMs)
+    await t.rejects(place.keeper.refresh(account, user), { code: 'unavailable', message: 'no use' })
+    t.match(await place.store.read(user), {
+      stored: { grant: 'g1', refreshedAtMs: startMs, tokens: { '': { value: 't0' } } },
+    })
+    t.equal(await place.ask(account), 't0')
+    full = true
+    place.tick(60_000)
+    await place.quiet()
+    t.same(place.keeper.unsaved(), [user])
+    full = false
+    provider.answer = counting
+    place.tick(60_000)
+    await place.quiet()
+    t.same(
+      provider.asked.map(({ grant }) => grant),
+      ['g0', 'g1', 'g2'],
+      'each with what the one before brought',
+    )
+  },
+)
 
 void t.test('a dead grant is confirmed before anybody believes it', async (t) => {
   const provider = createSignedIn({ answer: dead })

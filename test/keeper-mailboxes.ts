@@ -140,3 +140,28 @@ for (const [maxMailboxes, most] of [
     await place.ask(account, { mailbox: 'new@example.com' })
     t.equal(place.slots().length, Math.min(most + 1, maxMailboxes) + 1, 'and room is made again')
   })
+
+void t.test('a token that one mailbox has refused serves the others', async (t) => {
+  const provider = createProvider({ tokenKey: () => '' })
+  const { place, account } = await createPlaceOf(t, provider, { user: '*@example.com' })
+  const ask = (name: string, given = {}) =>
+    place.ask(account, { mailbox: `${name}@example.com`, ...given })
+  const refusal = (name: string, given = {}) =>
+    place.refusal(account, { mailbox: `${name}@example.com`, ...given })
+  t.equal(await ask('ann'), 't1')
+  place.nowMs += 30_000
+  provider.answer = failing(new Unavailable('down', { trouble: 'network' }))
+  t.match(await refusal('leaver', { refused: true }), { message: 'down' })
+  t.match(await refusal('leaver'), { message: 'down' }, 'never again for who complained')
+  t.equal(await ask('ann'), 't1', 'although no other may be fetched')
+  t.match(await refusal('bob', { refused: true }), { message: 'down' })
+  t.match(await refusal('leaver'), { message: 'down' })
+  t.equal(await ask('ann'), 't1')
+  for (let n = 0; n < 1_000; n++) await refusal(`made-up-${n}`, { refused: true })
+  t.equal(await ask('leaver'), 't1', 'who complains is bounded')
+  t.match(await refusal('made-up-0'), { message: 'down' })
+  provider.answer = counting
+  place.tick(30_000)
+  await place.quiet()
+  for (const name of ['leaver', 'bob', 'ann']) t.equal(await ask(name), 't3')
+})

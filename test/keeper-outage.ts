@@ -195,20 +195,26 @@ void t.test('what never reached the host says nothing of it', async (t) => {
 })
 
 void t.test('an answer about one account is the answer of a host that is well', async (t) => {
-  const { place, provider } = await dueAccounts(t, 3)
-  provider.answer = down
-  place.tick(0)
-  await place.quiet()
-  provider.answer = failing(new SignInNeeded('dead'))
-  place.tick(8_000)
-  await place.quiet()
-  provider.answer = counting
-  place.tick(10_000)
-  await place.quiet()
-  t.same(
-    place.slots().map(({ state }) => state.kind),
-    ['confirming', 'live', 'live'],
-  )
+  const answers = {
+    confirming: new SignInNeeded('dead'),
+    failing: new Unavailable('answered for somebody else', { trouble: 'account' }),
+  }
+  for (const [kind, failure] of Object.entries(answers)) {
+    const { place, provider } = await dueAccounts(t, 3)
+    provider.answer = down
+    place.tick(0)
+    await place.quiet()
+    provider.answer = failing(failure)
+    place.tick(8_000)
+    await place.quiet()
+    provider.answer = counting
+    place.tick(10_000)
+    await place.quiet()
+    t.same(
+      place.slots().map(({ state }) => state.kind),
+      [kind, 'live', 'live'],
+    )
+  }
 })
 
 void t.test('a Retry-After is kept to', async (t) => {

@@ -115,6 +115,16 @@ void t.test('from a browser to a token, and out again', async (t) => {
   t.match(await run(home, ['logout', me]), { code: 0, stderr: `Nobody was signed in as ${me}.\n` })
 })
 
+void t.test('a terminal that goes away does not undo a sign-in', async (t) => {
+  const home = homeOf(t)
+  const { login, consent } = await startLogin(home, me)
+  const answer = await consent()
+  login.child.stderr?.destroy()
+  t.match(await visit(answer), { status: 200 })
+  t.equal(await login.ended, 0)
+  t.match(stored(home), 'grant')
+})
+
 void t.test('a pasted address', async (t) => {
   const home = homeOf(t)
   const { login, consent } = await startLogin(home, me, {

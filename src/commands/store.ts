@@ -1,7 +1,7 @@
 /** `store encrypt`, `store decrypt` and `store rekey`: how sign-ins are kept on disk. */
 import { open } from 'node:fs/promises'
 import { newIdentity, readRecipients, recipientOf } from '../age.ts'
-import { complain, type Common, type Define } from '../command-line.ts'
+import { choiceArgument, complain, type Common, type Define } from '../command-line.ts'
 import { Misconfigured, asFailure, exitCodes } from '../errors.ts'
 import { openOwnStore } from '../login.ts'
 import { decryptStore, encryptStore, rekeyStore, type Conversion } from '../store-conversion.ts'
@@ -10,6 +10,8 @@ import type { Store } from '../store.ts'
 import { readKeyFile, signInContext } from './context.ts'
 
 const { env } = process
+const actions = ['encrypt', 'decrypt', 'rekey'] as const
+type Action = (typeof actions)[number]
 
 interface StoreFlags extends Common {
   readonly to?: string
@@ -19,23 +21,18 @@ interface StoreFlags extends Common {
 
 export function defineStore(define: Define): void {
   const key = ['--identity <file>', 'a secret key beside that of [store] key; - for stdin'] as const
-  define('store <action>', 'encrypt, decrypt or rekey the sign-ins on disk')
+  define('store', 'encrypt, decrypt or rekey the sign-ins on disk')
+    .addArgument(choiceArgument('<action>', 'what becomes of them', actions))
     .option(
       '--to <recipient>',
       'encrypt: for this recipient, age1…, instead of that of [store] key',
     )
     .option('--new-key <file>', 'encrypt, rekey: make a secret key in this file first')
     .option(...key)
-    .action((action: string, options: StoreFlags) => changeStore(action, options))
+    .action((action: Action, options: StoreFlags) => changeStore(action, options))
 }
 
-const actions = ['encrypt', 'decrypt', 'rekey'] as const
-
-async function changeStore(action: string, options: StoreFlags): Promise<void> {
-  if (!actions.some((known) => known === action))
-    throw new Misconfigured(`there is no "store ${action}"`, {
-      hint: `one of: ${actions.map((known) => `xoauthd store ${known}`).join(', ')}`,
-    })
+async function changeStore(action: Action, options: StoreFlags): Promise<void> {
   const { config } = await signInContext(options)
   const made = options.newKey === undefined ? undefined : await makeKey(options.newKey)
   const key = createStoreKey(() => ({
@@ -72,7 +69,7 @@ async function changeStore(action: string, options: StoreFlags): Promise<void> {
 }
 
 function run(
-  action: string,
+  action: Action,
   store: Store,
   key: StoreKey,
   to: string | undefined,
@@ -105,7 +102,7 @@ async function makeKey(path: string): Promise<{ identity: string; recipient: str
 }
 
 function report(
-  action: string,
+  action: Action,
   { converted, unchanged, failures }: Conversion,
   path: string,
 ): void {

@@ -122,7 +122,7 @@ function readAnswer(seen: Seen, asked: Asked): Token {
   if (login === undefined) return token
   if (typeof login !== 'string' || !loginPattern.test(login))
     throw new Unavailable(`${host} answered with a user that is no login name`, {
-      trouble: 'provider',
+      trouble: 'account',
     })
   return { ...token, login }
 }

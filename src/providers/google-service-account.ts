@@ -7,6 +7,7 @@
 import { createPrivateKey } from 'node:crypto'
 import { Misconfigured, SignInNeeded, UnknownAccount, oneLine } from '../errors.ts'
 import { secret } from '../schema.ts'
+import { tokenIn } from './answers.ts'
 import { describeSecret } from '../secret.ts'
 import {
   askGoogle,
@@ -65,7 +66,7 @@ export const googleServiceAccount = providerKind({
         const scope = scopesOf(scopes, [request.service])
         const auth = await loadGoogleAuth()
         try {
-          const { token } = await askGoogle(transport, nowMs, signal, (options) =>
+          const answer = await askGoogle(transport, nowMs, signal, (options) =>
             new auth.JWT({
               email: key.email,
               key: key.privateKey,
@@ -74,7 +75,7 @@ export const googleServiceAccount = providerKind({
               ...options,
             }).authorize(),
           )
-          return { token }
+          return { token: tokenIn(answer) }
         } catch (error) {
           throw explain(error, key, request.mailbox, scope)
         }

@@ -6,7 +6,7 @@
  */
 import { wildcardDomain } from '../address.ts'
 import { loopbackHostPort, optional, redirect, secret, text } from '../schema.ts'
-import { readIdToken, type TokenAnswer } from './answers.ts'
+import { readIdToken, tokenIn, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import {
   authority,
@@ -100,8 +100,9 @@ export const google = providerKind({
           return client.refreshAccessToken()
         })
         const ownerNamed = checkRefreshed(answer, identity.user, authority)
-        const token = { ...answer.token, scopes: answer.scopes }
-        return { token, grant: answer.refreshToken ?? grant, ownerNamed }
+        const next = answer.refreshToken ?? grant
+        const token = { ...tokenIn(answer, next), scopes: answer.scopes }
+        return { token, grant: next, ownerNamed }
       },
 
       async signIn(ui, signal) {

@@ -6,6 +6,7 @@
  * Facts: learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
  */
 import { Misconfigured, SignInNeeded } from '../errors.ts'
+import { tokenIn } from './answers.ts'
 import { applicationScopes, cloudOf } from './microsoft-clouds.ts'
 import {
   applicationOf,
@@ -76,7 +77,7 @@ export const microsoftApp = providerKind({
         const asked = scopes[service] ?? []
         const application = await applicationOf(registration)
         const exchanged = await redeemCredentials(application, asked, { transport, nowMs, signal })
-        if (exchanged.kind === 'tokens') return { token: exchanged.answer.token }
+        if (exchanged.kind === 'tokens') return { token: tokenIn(exchanged.answer) }
         throw withConsentPage(registration, withoutPerson(exchanged.failure), asked)
       },
     }

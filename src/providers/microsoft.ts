@@ -9,6 +9,7 @@
 import { wildcardDomain } from '../address.ts'
 import { Misconfigured } from '../errors.ts'
 import { loopbackHostPort, optional, redirect } from '../schema.ts'
+import { tokenIn } from './answers.ts'
 import { microsoftEnds } from './grant-ends.ts'
 import { cloudOf, delegatedCatalogue, delegatedScopes } from './microsoft-clouds.ts'
 import {
@@ -130,9 +131,10 @@ export const microsoft = providerKind({
         const { answer, cache } = exchanged
         const rotated = answer.refreshToken ?? refreshToken
         const same = rotated === refreshToken && claimsIn(grant, resource) === undefined
-        const token = { ...answer.token, scopes: answer.scopes }
         const notes = notesAfter(grant, resource, answer.scopes)
-        return { token, grant: same ? grant : grantOf(cache, rotated, notes) }
+        const next = same ? grant : grantOf(cache, rotated, notes)
+        const token = { ...tokenIn(answer, next), scopes: answer.scopes }
+        return { token, grant: next }
       },
 
       async signIn(ui, signal, before) {

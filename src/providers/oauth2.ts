@@ -7,7 +7,7 @@
  */
 import { Misconfigured, Unavailable } from '../errors.ts'
 import { describeSecret } from '../secret.ts'
-import { readIdToken, readJsonAnswer, type TokenAnswer } from './answers.ts'
+import { readIdToken, readJsonAnswer, tokenIn, type TokenAnswer } from './answers.ts'
 import { readAuthorizationCode } from './authorization-answer.ts'
 import { readAssertionKey } from './client-assertion.ts'
 import { redeemDeviceCode } from './device-code.ts'
@@ -117,10 +117,11 @@ export function createOAuth2(
     const claimed = readIdToken(answer.idToken)['email']
     if (claimed !== undefined || answer.idToken === undefined || at.userinfo === undefined)
       return claimed
-    const headers = { authorization: `Bearer ${answer.token.value}` }
+    const { value } = tokenIn(answer)
+    const headers = { authorization: `Bearer ${value}` }
     const seen = await transport.send({ method: 'GET', url: at.userinfo, headers }, signal)
     const host = new URL(at.userinfo).host
-    const asked = { host, nowMs: Date.now(), secrets: [answer.token.value] }
+    const asked = { host, nowMs: Date.now(), secrets: [value] }
     return readJsonAnswer(seen, asked)['email']
   }
 
@@ -169,8 +170,9 @@ export function createOAuth2(
       if (narrows) form['scope'] = scopesOf(scopes, [request.service])
       const answer = await post(at, form, nowMs, signal)
       const ownerNamed = checkRefreshed(answer, user, new URL(at.token).host)
-      const token = { ...answer.token, scopes: answer.scopes }
-      return { token, grant: answer.refreshToken ?? grant, ownerNamed }
+      const next = answer.refreshToken ?? grant
+      const token = { ...tokenIn(answer, next), scopes: answer.scopes }
+      return { token, grant: next, ownerNamed }
     },
 
     async signIn(ui, signal) {

@@ -6,7 +6,7 @@
  */
 import { foldCase } from '../address.ts'
 import { Misconfigured, SignInNeeded, Unavailable, oneLine } from '../errors.ts'
-import { readIdToken, type TokenAnswer } from './answers.ts'
+import { readIdToken, tokenIn, type TokenAnswer } from './answers.ts'
 import type { Scopes, SignedIn } from './provider.ts'
 
 /** @returns the scopes of some services, each once, as one request parameter */
@@ -35,6 +35,8 @@ export function checkSignIn(seen: {
   readonly hintForRefreshToken: string
 }): SignedIn {
   const { answer, user } = seen
+  // It is not used, but a server that issues none of use now would not at the first refresh either.
+  tokenIn(answer)
   // A claim that is null says nothing; any other that is no text names somebody, but not this user.
   const signedInAs = seen.signedInAs ?? undefined
   const who =
@@ -64,14 +66,15 @@ export function checkSignIn(seen: {
  * up answers would have one person's mail read by another.
  *
  * @returns whether it said whose it is
- * @throws Unavailable, so that nothing of it is kept and the next answer may be the right one
+ * @throws Unavailable, so that nothing of it is kept and the next answer may be the right one; the host is
+ *   not to blame, which may answer all others rightly
  */
 export function checkRefreshed(answer: TokenAnswer, user: string, host: string): boolean {
   const { email } = readIdToken(answer.idToken)
   if (typeof email !== 'string') return false
   if (foldCase(email) === foldCase(user)) return true
   throw new Unavailable(`${host} answered for ${oneLine(email)}, and this account is ${user}`, {
-    trouble: 'provider',
+    trouble: 'account',
     hint: `if ${user} was renamed, write the new address as user and sign in again`,
   })
 }

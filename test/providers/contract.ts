@@ -155,6 +155,14 @@ async function keepsGrants(t: Test, held: Held): Promise<void> {
   const second = (await held.refresh(first)).grant
   const third = (await held.refresh(second)).grant
   t.equal(new Set([first, second, third]).size, 3, 'the new one where the server rotates')
+  let last = third
+  for (const overlay of [{ expires_in: 0 }, { token_type: 'mac' }, { access_token: 'has blank' }]) {
+    server.fault({ endpoint: 'token', answer: { overlay } })
+    const unusable = await failureOf(held.refresh(last))
+    t.same(leaksIn(everythingOf(unusable), server.secrets), [])
+    last = (await held.refresh(unusable.grant)).grant
+    t.not(last, unusable.grant, `the new one beside ${JSON.stringify(overlay)}`)
+  }
   const failure = await failureOf(held.refresh(first))
   t.equal(failure.code, 'sign-in-needed', 'a server that sees an old one again')
   t.same(leaksIn(everythingOf(failure), server.secrets), [])

@@ -151,12 +151,15 @@ void t.test('a refresh that is answered for somebody else', async (t) => {
   const { provider, signal } = providerOf(t, 'google', googleAccount())
   const claim = (claims: object) =>
     `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`
-  const refreshed = (id_token: unknown) => {
-    server.fault({ endpoint: 'token', answer: { overlay: { id_token } } })
+  const refreshed = (id_token: unknown, further: object = {}) => {
+    server.fault({ endpoint: 'token', answer: { overlay: { id_token, ...further } } })
     return provider.refresh(server.grant(user), smtpOf(user), Date.now(), signal)
   }
-  const failure = await failureOf(refreshed(claim({ email: 'mallory@gmail.com' })))
-  t.match([failure.code, failure.message], ['unavailable', /answered for mallory@gmail\.com/])
+  for (const further of [{}, { refresh_token: "mallory's", expires_in: 0 }]) {
+    const failure = await failureOf(refreshed(claim({ email: 'mallory@gmail.com' }), further))
+    t.match(failure, { trouble: 'account', message: /answered for mallory@gmail\.com/ })
+    t.equal(failure.grant, undefined, 'nothing of it is kept')
+  }
   for (const same of [claim({ email: 'Me@Gmail.com' }), claim({}), 'no token', undefined])
     t.ok(await refreshed(same))
 })

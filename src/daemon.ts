@@ -110,7 +110,7 @@ export async function startDaemon(
         const { file } = config
         const kept = keeper.kept()
         const sockets = listeners.paths()
-        const inStore = await storeStatus(store.path, key, keeper.unsaved())
+        const inStore = await storeStatus(store, key, keeper.unsaved())
         return daemonStatus({ startedAtMs, file, store: inStore, sockets, kept }, Date.now())
       }
       case 'refresh': {

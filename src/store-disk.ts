@@ -206,6 +206,19 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** @rejects Unavailable when there is no folder by this name: what is in it cannot be told then */
+export async function mustBeThere(folder: string): Promise<void> {
+  try {
+    await stat(folder)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw diskTrouble(error, folder)
+    throw new Unavailable(`the store ${folder} is gone (ENOENT)`, {
+      cause: error,
+      hint: 'put the folder back, or mount the disk that it is on',
+    })
+  }
+}
+
 /** @returns the failure that an error of the file system is */
 export function diskTrouble(error: unknown, path: string): Unavailable {
   const code = (error as NodeJS.ErrnoException).code ?? String(error)

@@ -1,5 +1,6 @@
 /** What STATUS tells of the store: where it is, whether it is encrypted, and what it lacks. No secret is in it. */
 import { asFailure, type Failure } from './errors.ts'
+import type { Store } from './store.ts'
 import { encryptionOf } from './store-encryption.ts'
 import type { StoreKey } from './store-key.ts'
 
@@ -23,16 +24,19 @@ export interface StoreStatus {
  * @param unsaved the accounts whose grants are not on disk
  */
 export async function storeStatus(
-  path: string,
+  store: Pick<Store, 'path' | 'mustBeInPlace'>,
   key: StoreKey,
   unsaved: readonly string[],
 ): Promise<StoreStatus> {
+  const { path } = store
   let trouble: Failure | undefined = key.trouble()
   const locked = trouble !== undefined
-  const encryption = await encryptionOf(path).catch((error: unknown) => {
+  const unknown = (error: unknown) => {
     trouble = asFailure(error)
     return { encrypted: false, plainFiles: 0 }
-  })
+  }
+  const encryption = await encryptionOf(path).catch(unknown)
+  await store.mustBeInPlace().catch(unknown)
   return {
     path,
     encrypted: encryption.encrypted,

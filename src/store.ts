@@ -17,6 +17,7 @@ import {
   isAside,
   keepAside,
   keepUnread,
+  mustBeThere,
   namesFrom,
   prepareFolder,
   readPrivate,
@@ -37,7 +38,11 @@ import {
 } from './store-record.ts'
 
 export interface Store {
-  /** @rejects Misconfigured when the file cannot be used, StoreLocked when it lacks its key */
+  /**
+   * @returns undefined when nobody has signed in
+   * @rejects Misconfigured when the file cannot be used, StoreLocked when it lacks its key, Unavailable when
+   *   the disk fails or the folder is gone
+   */
   read(account: string): Promise<StoredRecord | undefined>
   /**
    * Replaces a grant; on disk when it resolves. Only for a caller that holds the lock.
@@ -86,6 +91,8 @@ export interface Store {
   /** @rejects Unavailable at once when another daemon uses this store */
   lockForDaemon(): Promise<Release>
   readonly path: string
+  /** @rejects Unavailable when its folder is gone */
+  mustBeInPlace(): Promise<void>
   close(): Promise<void>
 }
 
@@ -106,10 +113,13 @@ export async function openStore(
   const folder = await openFolder(path)
   const file = (account: string) => join(path, `${fileName(account)}.json`)
 
+  const mustBeInPlace = () => mustBeThere(path)
   const read = (account: string) => readFrom(file(account))
 
   async function readFrom(name: string): Promise<StoredRecord | undefined> {
     const bytes = await readPrivate(name)
+    // After it: a file that is missing because its folder is tells nothing of the sign-in.
+    await mustBeInPlace()
     return bytes && parseRecord(opened(bytes, name, key), name)
   }
 
@@ -121,6 +131,7 @@ export async function openStore(
 
   return {
     path,
+    mustBeInPlace,
     read,
 
     async write(account, stored, expected) {
@@ -129,6 +140,7 @@ export async function openStore(
     },
 
     async replace(account, stored) {
+      await mustBeInPlace()
       try {
         await read(account)
       } catch (error) {
@@ -160,6 +172,7 @@ export async function openStore(
     },
 
     async locked(account, work, signal = AbortSignal.timeout(lockWaitMs)) {
+      await mustBeInPlace()
       const release = await lockFile(folder.path(`${hashOf(account)}.lock`), signal)
       try {
         return await work()

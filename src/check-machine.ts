@@ -44,6 +44,9 @@ export async function checkMachine(machine: Machine): Promise<Finding[]> {
 async function storeFinding(path: string, daemon: DaemonStatus | undefined): Promise<Finding> {
   const unsaved = daemon && unsavedTrouble(daemon.store)
   if (unsaved) return finding('problem', 'store', unsaved.message, { hint: unsaved.hint })
+  // A locked one is told of where its sign-ins are.
+  if (daemon && daemon.store.message !== '' && !daemon.store.locked)
+    return finding('problem', 'store', daemon.store.message, { hint: daemon.store.hint })
   const there = await stat(path).catch(() => undefined)
   if (!there)
     return finding('warning', 'store', `${path} is not there yet`, {

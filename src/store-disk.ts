@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { OpenFolder } from './claim.ts'
 import { Failure, Misconfigured, Unavailable } from './errors.ts'
 
 /** Of a store, read side by side: all of its files at once leave holes in memory that stay. */
@@ -206,10 +207,20 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** @rejects Unavailable when there is no folder by this name: what is in it cannot be told then */
-export async function mustBeThere(folder: string): Promise<void> {
+/**
+ * What is in a folder tells nothing while the folder is gone, and what is in another one is not under our locks.
+ *
+ * @param folder by its name
+ * @param opened the one that the name led to
+ * @rejects Unavailable when the name leads nowhere or to another one
+ */
+export async function mustBeInPlace(
+  folder: string,
+  opened: Pick<OpenFolder, 'isInPlace'>,
+): Promise<void> {
+  let inPlace
   try {
-    await stat(folder)
+    inPlace = await opened.isInPlace()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw diskTrouble(error, folder)
     throw new Unavailable(`the store ${folder} is gone (ENOENT)`, {
@@ -217,6 +228,11 @@ export async function mustBeThere(folder: string): Promise<void> {
       hint: 'put the folder back, or mount the disk that it is on',
     })
   }
+  if (!inPlace)
+    throw new Unavailable(
+      `the store ${folder} is not the folder any more that xoauthd has opened`,
+      { hint: 'put that folder back, or restart xoauthd to take this one' },
+    )
 }
 
 /** @returns the failure that an error of the file system is */

@@ -1,5 +1,8 @@
-/** A store whose folder goes away under a running daemon: nothing in it counts as signed out. */
-import { renameSync } from 'node:fs'
+/**
+ * A store whose folder goes away or is replaced under a running daemon: nothing in it counts as signed out, and
+ * no grant is refreshed under locks that another process does not see.
+ */
+import { cpSync, mkdirSync, renameSync, rmSync, rmdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Unavailable } from '../src/errors.ts'
@@ -86,5 +89,111 @@ void t.test('a token outlives the folder', async (t) => {
   t.match(await run(home, ['status']), { stdout: /the store \S+ is gone/ })
   renameSync(`${store}.away`, store)
   t.match(await run(home, ['refresh', me]), { code: 0 })
+  t.equal(await daemon.stop(), 0)
+})
+
+void t.test('the same folder by another way, and another one by the same name', async (t) => {
+  const path = join(makeTemporary(t), 'store')
+  const store = await openStore(path)
+  t.teardown(() => store.close())
+  const version = await store.write(me, grantOf('g1'), undefined)
+  const aside = `${path}.aside`
+  renameSync(path, aside)
+  symlinkSync(aside, path)
+  t.match(await store.read(me), { version })
+  rmSync(path)
+  copyOf(aside, path)
+  const another = {
+    name: 'Unavailable',
+    message: `the store ${path} is not the folder any more that xoauthd has opened`,
+    hint: 'put that folder back, or restart xoauthd to take this one',
+  }
+  let worked = false
+  const work = () => Promise.resolve((worked = true))
+  await t.rejects(store.read(me), another)
+  await t.rejects(store.write(me, grantOf('g2'), version), another)
+  await t.rejects(store.replace(me, grantOf('g2')), another)
+  await t.rejects(store.locked(me, work), another)
+  t.equal(worked, false)
+  rmSync(path, { recursive: true })
+  renameSync(aside, path)
+  t.match(await store.read(me), { version })
+  t.equal(await store.locked(me, work), true)
+})
+
+void t.test('a folder that is replaced while a lock is waited for', async (t) => {
+  const path = join(makeTemporary(t), 'store')
+  const store = await openStore(path)
+  t.teardown(() => store.close())
+  let waiting: Promise<unknown> = Promise.resolve()
+  await store.locked(me, async () => {
+    waiting = store.locked(me, () => Promise.reject(new Error('worked under the old lock')))
+    waiting.catch(() => undefined)
+    // What it looks at before it waits is the old folder still.
+    await store.read(me)
+    renameSync(path, `${path}.aside`)
+    mkdirSync(path, { mode: 0o700 })
+  })
+  await t.rejects(waiting, { name: 'Unavailable' })
+})
+
+/** What a backup has of a store. */
+function copyOf(store: string, to: string): void {
+  cpSync(store, to, {
+    recursive: true,
+    mode: 0,
+    filter: (path) => !/\.lock$|\/\.[0-9a-f]{12}$/.test(path),
+  })
+}
+
+void t.test('a folder that is replaced by a copy', async (t) => {
+  const { home, daemon, store, token } = await served(t)
+  copyOf(store, `${store}.copy`)
+  renameSync(store, `${store}.aside`)
+  renameSync(`${store}.copy`, store)
+  const requests = server.to('token').length
+  for (let times = 0; times < 2; times++) {
+    t.match(await run(home, ['refresh', me]), { code: 75, stderr: /\nhint: .*restart xoauthd/ })
+    t.equal((await run(home, ['reload'])).code, 0)
+  }
+  t.match(await run(home, ['token', me]), { code: 0, stdout: token }, 'what lives is served')
+  t.match(await storeOf(home), { message: /is not the folder any more/ })
+  t.match(await run(home, ['check', me]), { stdout: /^problem +store +the store \S+ is not the/m })
+  t.equal(server.to('token').length, requests, 'no grant is used here')
+
+  const other = await startDaemonProcess(another(home))
+  t.teardown(() => other.stop('SIGKILL'))
+  t.match(await run(another(home), ['refresh', me]), { code: 0 })
+  t.match(await run(home, ['refresh', me]), { code: 75 }, 'nor beside another one')
+  t.match(await run(another(home), ['refresh', me]), { code: 0 })
+  t.equal(await other.stop(), 0)
+
+  t.equal(await daemon.stop(), 0)
+  const next = await startDaemonProcess(home)
+  t.teardown(() => next.stop())
+  t.match(await run(home, ['refresh', me]), { code: 0 })
+})
+
+/** The same configuration and store, and a socket of its own. */
+function another(home: Home): Home {
+  const runtime = join(home.path, 'run2')
+  mkdirSync(runtime, { recursive: true, mode: 0o700 })
+  return { ...home, env: { ...home.env, XDG_RUNTIME_DIR: runtime } }
+}
+
+void t.test('a folder whose disk goes while a new grant is on its way', async (t) => {
+  const { home, daemon, store } = await served(t)
+  const refresh = await refreshAround(home, () => {
+    renameSync(store, `${store}.away`)
+    // The empty folder that a disk was mounted on.
+    mkdirSync(store, { mode: 0o700 })
+  })
+  t.match(refresh, { code: 0 })
+  t.match(await run(home, ['refresh', me]), { code: 75 })
+  t.match(await storeOf(home), { unsaved: [me] }, 'no sign-out was seen')
+  rmdirSync(store)
+  renameSync(`${store}.away`, store)
+  t.match(await run(home, ['refresh', me]), { code: 0 })
+  t.match(await storeOf(home), { unsaved: [] })
   t.equal(await daemon.stop(), 0)
 })

@@ -12,7 +12,7 @@ import { octal } from './octal.ts'
 import type { SocketConfig } from './socket-config.ts'
 import type { DaemonStatus } from './status.ts'
 import { encryptionOf } from './store-encryption.ts'
-import { unsavedTrouble } from './store-status.ts'
+import { storeElsewhere, unsavedTrouble } from './store-status.ts'
 
 /** What is known before anything is looked at. */
 export interface Machine {
@@ -32,7 +32,7 @@ export async function checkMachine(machine: Machine): Promise<Finding[]> {
   const accounts = `${config.accounts.length} account${config.accounts.length === 1 ? '' : 's'}`
   const rows: Finding[] = [
     finding('ok', 'configuration', `${config.file}, ${accounts}`),
-    await storeFinding(config.storePath, daemon),
+    await storeFinding(config, daemon),
     daemonFinding(machine),
     ...(await Promise.all(config.sockets.map((socket) => socketFinding(socket, daemon)))),
   ]
@@ -41,12 +41,18 @@ export async function checkMachine(machine: Machine): Promise<Finding[]> {
   return rows
 }
 
-async function storeFinding(path: string, daemon: DaemonStatus | undefined): Promise<Finding> {
+async function storeFinding(config: Config, daemon: DaemonStatus | undefined): Promise<Finding> {
+  const { storePath: path } = config
   const unsaved = daemon && unsavedTrouble(daemon.store)
   if (unsaved) return finding('problem', 'store', unsaved.message, { hint: unsaved.hint })
   // A locked one is told of where its sign-ins are.
   if (daemon && daemon.store.message !== '' && !daemon.store.locked)
     return finding('problem', 'store', daemon.store.message, { hint: daemon.store.hint })
+  const elsewhere = daemon && (await storeElsewhere(config, { ...daemon, path: daemon.store.path }))
+  if (elsewhere !== undefined)
+    return finding('problem', 'store', elsewhere, {
+      hint: 'restart xoauthd to use the one of the file',
+    })
   const there = await stat(path).catch(() => undefined)
   if (!there)
     return finding('warning', 'store', `${path} is not there yet`, {

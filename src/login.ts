@@ -5,7 +5,6 @@
  * Promises that a sign-in which fails a check leaves the old grant in place.
  */
 import { createAccounts, type Account } from './accounts.ts'
-import { ask } from './client.ts'
 import type { Config } from './config.ts'
 import {
   Misconfigured,
@@ -22,6 +21,7 @@ import { openStore, type Store } from './store.ts'
 import { ownerOf } from './store-disk.ts'
 import type { StoreKey } from './store-key.ts'
 import type { StoredRecord } from './store-record.ts'
+import { tellDaemon, type Told } from './tell-daemon.ts'
 
 export interface SignInContext {
   readonly config: Config
@@ -39,7 +39,7 @@ export type SignInWay = 'browser' | 'device'
  * Signs a person in, and fetches a token at once, so that what would fail tomorrow fails now.
  *
  * @param reach how the person of the account is reached
- * @returns the account, what its person should know, and whether a daemon was there to be told
+ * @returns the account, what its person should know, and what a daemon made of it
  * @rejects Failure
  */
 export async function signIn(
@@ -48,7 +48,7 @@ export async function signIn(
   reach: (account: Account) => SignInUi,
   context: SignInContext,
   signal: AbortSignal,
-): Promise<{ account: Account; warnings: readonly string[]; told: boolean }> {
+): Promise<{ account: Account } & Told> {
   const account = accountOf(name, context)
   const { provider } = account
   if (!provider.signIn)
@@ -94,7 +94,8 @@ export async function signIn(
       way === 'device' && provider.signInByDevice
         ? await provider.signInByDevice(finishing, signal, before)
         : await provider.signIn(finishing, signal, before)
-    return { account, warnings, told: await tellDaemon(account, context) }
+    const told = await tellDaemon(account, context)
+    return { account, ...told, warnings: [...warnings, ...told.warnings] }
   } finally {
     await store.close()
   }
@@ -155,7 +156,7 @@ export async function tryAndStore(
 /**
  * Forgets a grant here, and with `revoke` at the provider first.
  *
- * @returns whether there was one
+ * @returns whether there was one, and what a daemon made of it
  * @rejects Failure; when the provider does not revoke, the grant stays
  */
 export async function signOut(
@@ -163,18 +164,21 @@ export async function signOut(
   revoke: boolean,
   context: SignInContext,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<{ readonly had: boolean } & Told> {
   const account = accountOf(name, context)
   const store = await openOwnStore(context.config.storePath, `logout ${name}`, context.storeKey)
+  let told: Told
+  let had: boolean
   try {
-    return await store.locked(account.user, async () => {
+    had = await store.locked(account.user, async () => {
       if (revoke) await revokeGrant(account, store, context.storeKey, signal)
       return store.forget(account.user)
     })
   } finally {
     await store.close()
-    await tellDaemon(account, context)
+    told = await tellDaemon(account, context)
   }
+  return { had, ...told }
 }
 
 async function revokeGrant(
@@ -236,16 +240,4 @@ export async function openOwnStore(path: string, command: string, key?: StoreKey
     })
   }
   return openStore(path, key)
-}
-
-/**
- * Without a daemon there is nobody to tell; a running one would find out by itself, only later.
- *
- * @returns whether there is one
- */
-export async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<boolean> {
-  return ask(sockets, `REFRESH ${account.user}`).then(
-    () => true,
-    () => false,
-  )
 }

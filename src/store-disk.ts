@@ -207,6 +207,17 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** @returns whether two paths, of which one may not be there, are one folder's */
+export async function isSameFolder(one: string, other: string): Promise<boolean> {
+  if (one === other) return true
+  try {
+    const [a, b] = await Promise.all([stat(one), stat(other)])
+    return a.dev === b.dev && a.ino === b.ino
+  } catch {
+    return false
+  }
+}
+
 /**
  * What is in a folder tells nothing while the folder is gone, and what is in another one is not under our locks.
  *

@@ -1,6 +1,8 @@
 /** What STATUS tells of the store: where it is, whether it is encrypted, and what it lacks. No secret is in it. */
+import type { Config } from './config.ts'
 import { asFailure, type Failure } from './errors.ts'
 import type { Store } from './store.ts'
+import { isSameFolder } from './store-disk.ts'
 import { encryptionOf } from './store-encryption.ts'
 import type { StoreKey } from './store-key.ts'
 
@@ -62,4 +64,17 @@ export function unsavedTrouble({
     message: `the store ${path} did not take the new sign-in of ${first}${others}: it is in memory alone`,
     hint: 'make room on the disk, or correct the permissions of the store; end xoauthd only after that',
   }
+}
+
+/**
+ * @param daemon what the one that runs says of itself
+ * @returns what is wrong where it has read this file and goes by another store than the file names now
+ */
+export async function storeElsewhere(
+  { file, storePath }: Pick<Config, 'file' | 'storePath'>,
+  { configuration, path }: { readonly configuration: unknown; readonly path: unknown },
+): Promise<string | undefined> {
+  if (configuration !== file || typeof path !== 'string') return undefined
+  if (await isSameFolder(path, storePath)) return undefined
+  return `the xoauthd that runs uses the store ${path}, and ${file} names ${storePath}`
 }

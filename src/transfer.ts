@@ -10,16 +10,10 @@ import { armored, decryptWith, encryptTo, isArmored } from './age.ts'
 import { isAgeFile } from './age-file.ts'
 import { Misconfigured, SignInNeeded } from './errors.ts'
 import { parseObject } from './json.ts'
-import {
-  accountOf,
-  openOwnStore,
-  readWithKey,
-  tellDaemon,
-  tryAndStore,
-  type SignInContext,
-} from './login.ts'
+import { accountOf, openOwnStore, readWithKey, tryAndStore, type SignInContext } from './login.ts'
 import type { Grant } from './providers/provider.ts'
 import { formatRecord, newRecord, parseRecord } from './store-record.ts'
+import { tellDaemon } from './tell-daemon.ts'
 
 /** What was brought. */
 export type Arrival =
@@ -89,7 +83,7 @@ export async function importSignIn(
     const grant = await grantFrom(arrival, account, signal)
     const signedInAtMs = arrival.kind === 'sign-in' ? arrival.signedInAtMs : Date.now()
     const { ownerNamed } = await tryAndStore(grant, account, store, signal, signedInAtMs)
-    await tellDaemon(account, context)
+    const told = await tellDaemon(account, context)
     // Another xoauthd has looked whose it is when the person signed in.
     const known = arrival.kind === 'sign-in' && foldCase(arrival.user) === foldCase(account.user)
     const warnings =
@@ -98,7 +92,7 @@ export async function importSignIn(
         : [
             `the server did not say whose sign-in this is; ${account.user} is assumed, and xoauthd check ${account.user} tries it`,
           ]
-    return { account, warnings }
+    return { account, warnings: [...warnings, ...told.warnings] }
   } finally {
     await store.close()
   }

@@ -14,7 +14,7 @@ import type { SocketConfig } from './socket-config.ts'
 import type { DaemonStatus } from './status.ts'
 import { encryptionOf } from './store-encryption.ts'
 import type { StoreKey } from './store-key.ts'
-import { storeLock, unsavedTrouble } from './store-status.ts'
+import { storeElsewhere, storeLock, unsavedTrouble } from './store-status.ts'
 
 /** What is known before anything is looked at. */
 export interface Machine {
@@ -49,6 +49,14 @@ async function storeFinding({ config, daemon, storeKey }: Machine): Promise<Find
   const { storePath: path } = config
   const unsaved = daemon && unsavedTrouble(daemon.store)
   if (unsaved) return finding('problem', 'store', unsaved.message, { hint: unsaved.hint })
+  // A locked one is told of where its sign-ins are.
+  if (daemon && daemon.store.message !== '' && !daemon.store.locked)
+    return finding('problem', 'store', daemon.store.message, { hint: daemon.store.hint })
+  const elsewhere = daemon && (await storeElsewhere(config, { ...daemon, path: daemon.store.path }))
+  if (elsewhere !== undefined)
+    return finding('problem', 'store', elsewhere, {
+      hint: 'restart xoauthd to use the one of the file',
+    })
   const there = await stat(path).catch(() => undefined)
   if (!there)
     return finding('warning', 'store', `${path} is not there yet`, {

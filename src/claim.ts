@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmod, link, lstat, open, rename, rm, unlink } from 'node:fs/promises'
+import { chmod, link, lstat, open, rename, rm, stat, unlink } from 'node:fs/promises'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { Misconfigured, Unavailable } from './errors.ts'
@@ -123,13 +123,31 @@ export class Held extends Unavailable {}
 /** Ends a lock. */
 export type Release = () => Promise<void>
 
-/** A path that is short enough for a socket wherever the folder is: 107 bytes are all there are. */
-export async function openFolder(
-  folder: string,
-): Promise<{ path(name: string): string; close(): Promise<void> }> {
+/** A folder that stays the same one, whatever becomes of its name. */
+export interface OpenFolder {
+  /** A path that is short enough for a socket wherever the folder is: 107 bytes are all there are. */
+  path(name: string): string
+  /**
+   * @returns whether its name leads to it still
+   * @rejects an error of the file system, ENOENT where the name leads nowhere
+   */
+  isInPlace(): Promise<boolean>
+  close(): Promise<void>
+}
+
+export async function openFolder(folder: string): Promise<OpenFolder> {
   const handle = await open(folder, 'r')
+  const { dev, ino } = await handle.stat({ bigint: true })
   const base = process.platform === 'linux' ? `/proc/self/fd/${handle.fd}` : folder
-  return { path: (name) => join(base, name), close: () => handle.close() }
+  return {
+    path: (name) => join(base, name),
+    async isInPlace() {
+      // No other folder gets this number as long as this one is open.
+      const there = await stat(folder, { bigint: true })
+      return there.ino === ino && there.dev === dev
+    },
+    close: () => handle.close(),
+  }
 }
 
 /**

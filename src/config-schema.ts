@@ -160,7 +160,7 @@ export const fileEntries = {
   store: optional(
     described(
       table({
-        path: optional(text('the folder of the grants')),
+        path: optional(text('the folder of the grants; another one takes a restart')),
         key: optional(
           secret(
             'the age secret key of an encrypted store; the credential xoauthd-store-key unless set',

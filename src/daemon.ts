@@ -23,6 +23,7 @@ import type { ControlRequest } from './protocol.ts'
 import { createCommandRunner } from './run-command.ts'
 import { createSecretReader, type ReadSecret } from './secret.ts'
 import { daemonStatus } from './status.ts'
+import { isSameFolder } from './store-disk.ts'
 import { storeStatus } from './store-status.ts'
 import { openStore } from './store.ts'
 import { recipientsOf } from './store-encryption.ts'
@@ -110,7 +111,7 @@ export async function startDaemon(
         const { file } = config
         const kept = keeper.kept()
         const sockets = listeners.paths()
-        const inStore = await storeStatus(store.path, key, keeper.unsaved())
+        const inStore = await storeStatus(store, key, keeper.unsaved())
         return daemonStatus({ startedAtMs, file, store: inStore, sockets, kept }, Date.now())
       }
       case 'refresh': {
@@ -150,10 +151,13 @@ export async function startDaemon(
 
   /** What can fail comes first and is undone, so that a reload which fails has changed nothing. */
   async function take(next: Config): Promise<void> {
+    if (!(await isSameFolder(next.storePath, store.path)))
+      throw new Misconfigured(
+        `${next.file} names the store ${next.storePath} instead of ${store.path}, and it cannot be moved while xoauthd runs: restart xoauthd`,
+        { hint: 'until then it goes on with the configuration and the store that it had' },
+      )
     const nextAccounts = accountsOf(next)
     await listeners.change(next, readerOf(next))
-    if (next.storePath !== config.storePath)
-      log.warn('store not moved', { store: config.storePath, hint: 'restart xoauthd to move it' })
     config = next
     accounts = nextAccounts
     await unlock()

@@ -5,7 +5,6 @@
  * Promises that a sign-in which fails a check leaves the old grant in place.
  */
 import { checkCovered, createAccounts, type Account } from './accounts.ts'
-import { ask } from './client.ts'
 import type { Config } from './config.ts'
 import {
   Misconfigured,
@@ -30,6 +29,7 @@ import { openStore, type Store } from './store.ts'
 import { ownerOf } from './store-disk.ts'
 import type { StoreKey } from './store-key.ts'
 import type { StoredRecord } from './store-record.ts'
+import { tellDaemon, type Told } from './tell-daemon.ts'
 
 export interface SignInContext {
   readonly config: Config
@@ -48,7 +48,7 @@ export type SignInWay = 'browser' | 'device'
  * provider says then what it wants to see besides, the person is sent there once more.
  *
  * @param reach how the person of the account is reached
- * @returns the account, what its person should know, and whether a daemon was there to be told
+ * @returns the account, what its person should know, and what a daemon made of it
  * @rejects Failure
  */
 export async function signIn(
@@ -57,7 +57,7 @@ export async function signIn(
   reach: (account: Account) => SignInUi,
   context: SignInContext,
   signal: AbortSignal,
-): Promise<{ account: Account; warnings: readonly string[]; told: boolean }> {
+): Promise<{ account: Account } & Told> {
   const account = accountOf(name, context)
   const { provider } = account
   if (!isInteractive(provider))
@@ -81,7 +81,8 @@ export async function signIn(
       if (!(error instanceof SignInNeeded) || error.grant === undefined) throw error
       return travel(provider, way, ui, signal, error.grant)
     })
-    return { account, warnings, told: await tellDaemon(account, context) }
+    const told = await tellDaemon(account, context)
+    return { account, ...told, warnings: [...warnings, ...told.warnings] }
   } finally {
     await store.close()
   }
@@ -180,7 +181,7 @@ export async function tryAndStore(
 /**
  * Forgets a grant here, and with `revoke` at the provider first.
  *
- * @returns whether there was one
+ * @returns whether there was one, and what a daemon made of it
  * @rejects Failure; when the provider does not revoke, the grant stays
  */
 export async function signOut(
@@ -188,18 +189,21 @@ export async function signOut(
   revoke: boolean,
   context: SignInContext,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<{ readonly had: boolean } & Told> {
   const account = accountOf(name, context)
   const store = await openOwnStore(context.config.storePath, `logout ${name}`, context.storeKey)
+  let told: Told
+  let had: boolean
   try {
-    return await store.locked(account.user, async () => {
+    had = await store.locked(account.user, async () => {
       if (revoke) await revokeGrant(account, store, context.storeKey, signal)
       return store.forget(account.user)
     })
   } finally {
     await store.close()
-    await tellDaemon(account, context)
+    told = await tellDaemon(account, context)
   }
+  return { had, ...told }
 }
 
 async function revokeGrant(
@@ -269,16 +273,4 @@ export async function openOwnStore(path: string, command: string, key?: StoreKey
     })
   }
   return openStore(path, key)
-}
-
-/**
- * Without a daemon there is nobody to tell; a running one would find out by itself, only later.
- *
- * @returns whether there is one
- */
-export async function tellDaemon(account: Account, { sockets }: SignInContext): Promise<boolean> {
-  return ask(sockets, `REFRESH ${account.user}`).then(
-    () => true,
-    () => false,
-  )
 }

@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { OpenFolder } from './claim.ts'
 import { Failure, Misconfigured, Unavailable } from './errors.ts'
 
 /** Of a store, read side by side: all of its files at once leave holes in memory that stay. */
@@ -207,6 +208,45 @@ async function syncFolder(folder: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+/** @returns whether two paths, of which one may not be there, are one folder's */
+export async function isSameFolder(one: string, other: string): Promise<boolean> {
+  if (one === other) return true
+  try {
+    const [a, b] = await Promise.all([stat(one), stat(other)])
+    return a.dev === b.dev && a.ino === b.ino
+  } catch {
+    return false
+  }
+}
+
+/**
+ * What is in a folder tells nothing while the folder is gone, and what is in another one is not under our locks.
+ *
+ * @param folder by its name
+ * @param opened the one that the name led to
+ * @rejects Unavailable when the name leads nowhere or to another one
+ */
+export async function mustBeInPlace(
+  folder: string,
+  opened: Pick<OpenFolder, 'isInPlace'>,
+): Promise<void> {
+  let inPlace
+  try {
+    inPlace = await opened.isInPlace()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw diskTrouble(error, folder)
+    throw new Unavailable(`the store ${folder} is gone (ENOENT)`, {
+      cause: error,
+      hint: 'put the folder back, or mount the disk that it is on',
+    })
+  }
+  if (!inPlace)
+    throw new Unavailable(
+      `the store ${folder} is not the folder any more that xoauthd has opened`,
+      { hint: 'put that folder back, or restart xoauthd to take this one' },
+    )
 }
 
 /** @returns the failure that an error of the file system is */

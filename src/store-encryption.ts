@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { encryptTo, readRecipients } from './age.ts'
 import { ageIntroBytes, isAgeFile } from './age-file.ts'
 import { eachOf } from './each-of.ts'
-import { filesAtOnce, readPrivate, removeFiles, replaceFile } from './store-disk.ts'
+import { diskTrouble, filesAtOnce, readPrivate, removeFiles, replaceFile } from './store-disk.ts'
 
 const fileOf = (store: string) => join(store, 'recipient')
 
@@ -33,9 +33,14 @@ export async function seal(
   return recipients.length === 0 ? content : encryptTo(recipients, content)
 }
 
-/** @returns the files of a store that hold a sign-in, also those that were kept aside */
+/**
+ * @returns the files of a store that hold a sign-in, also those that were kept aside
+ * @rejects Unavailable when the disk fails
+ */
 export async function filesOf(store: string): Promise<readonly string[]> {
-  const names = await readdir(store)
+  const names = await readdir(store).catch((error: unknown) => {
+    throw diskTrouble(error, store)
+  })
   return names.filter((name) => /\.json(?:\.(?:broken|unread)(?:\.\d+)?)?$/.test(name)).sort()
 }
 

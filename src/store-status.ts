@@ -1,8 +1,10 @@
 /** What STATUS tells of the store: where it is, whether it is encrypted, and what it lacks. No secret is in it. */
 import { join } from 'node:path'
 import { isAgeFile } from './age-file.ts'
+import type { Config } from './config.ts'
 import { StoreLocked, asFailure, type Failure } from './errors.ts'
-import { readPrivate } from './store-disk.ts'
+import type { Store } from './store.ts'
+import { isSameFolder, readPrivate } from './store-disk.ts'
 import { encryptionOf, filesOf, recipientsOf } from './store-encryption.ts'
 import type { StoreKey } from './store-key.ts'
 
@@ -26,16 +28,19 @@ export interface StoreStatus {
  * @param unsaved the accounts whose grants are not on disk
  */
 export async function storeStatus(
-  path: string,
+  store: Pick<Store, 'path' | 'mustBeInPlace'>,
   key: StoreKey,
   unsaved: readonly string[],
 ): Promise<StoreStatus> {
+  const { path } = store
   let trouble: Failure | undefined = key.trouble()
   const locked = trouble !== undefined
-  const encryption = await encryptionOf(path).catch((error: unknown) => {
+  const unknown = (error: unknown) => {
     trouble = asFailure(error)
     return { encrypted: false, plainFiles: 0 }
-  })
+  }
+  const encryption = await encryptionOf(path).catch(unknown)
+  await store.mustBeInPlace().catch(unknown)
   return {
     path,
     encrypted: encryption.encrypted,
@@ -91,4 +96,17 @@ export function unsavedTrouble({
     message: `the store ${path} did not take the new sign-in of ${first}${others}: it is in memory alone`,
     hint: 'make room on the disk, or correct the permissions of the store; end xoauthd only after that',
   }
+}
+
+/**
+ * @param daemon what the one that runs says of itself
+ * @returns what is wrong where it has read this file and goes by another store than the file names now
+ */
+export async function storeElsewhere(
+  { file, storePath }: Pick<Config, 'file' | 'storePath'>,
+  { configuration, path }: { readonly configuration: unknown; readonly path: unknown },
+): Promise<string | undefined> {
+  if (configuration !== file || typeof path !== 'string') return undefined
+  if (await isSameFolder(path, storePath)) return undefined
+  return `the xoauthd that runs uses the store ${path}, and ${file} names ${storePath}`
 }

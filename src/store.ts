@@ -17,6 +17,7 @@ import {
   isAside,
   keepAside,
   keepUnread,
+  mustBeInPlace,
   namesFrom,
   prepareFolder,
   readPrivate,
@@ -37,7 +38,11 @@ import {
 } from './store-record.ts'
 
 export interface Store {
-  /** @rejects Misconfigured when the file cannot be used, StoreLocked when it lacks its key */
+  /**
+   * @returns undefined when nobody has signed in
+   * @rejects Misconfigured when the file cannot be used, StoreLocked when it lacks its key, Unavailable when
+   *   the disk fails, or the folder is gone or another one
+   */
   read(account: string): Promise<StoredRecord | undefined>
   /**
    * Replaces a grant; on disk when it resolves. Only for a caller that holds the lock.
@@ -76,7 +81,8 @@ export interface Store {
    * Does some work as the only one, in any process, who refreshes or replaces this grant.
    *
    * @param signal ends the wait for another one; longer than a refresh may take unless given
-   * @rejects Unavailable when another one goes on until the wait ends, or the disk fails
+   * @rejects Unavailable when another one goes on until the wait ends, the disk fails, or the folder is gone or
+   *   another one: locks are of use only where others look for them
    */
   locked<Result>(
     account: string,
@@ -86,6 +92,8 @@ export interface Store {
   /** @rejects Unavailable at once when another daemon uses this store */
   lockForDaemon(): Promise<Release>
   readonly path: string
+  /** @rejects Unavailable when its folder is gone, or another one has its name */
+  mustBeInPlace(): Promise<void>
   close(): Promise<void>
 }
 
@@ -106,10 +114,13 @@ export async function openStore(
   const folder = await openFolder(path)
   const file = (account: string) => join(path, `${fileName(account)}.json`)
 
+  const inPlace = () => mustBeInPlace(path, folder)
   const read = (account: string) => readFrom(file(account))
 
   async function readFrom(name: string): Promise<StoredRecord | undefined> {
     const bytes = await readPrivate(name)
+    // After it: a file that is missing because its folder is tells nothing of the sign-in.
+    await inPlace()
     return bytes && parseRecord(opened(bytes, name, key), name)
   }
 
@@ -121,6 +132,7 @@ export async function openStore(
 
   return {
     path,
+    mustBeInPlace: inPlace,
     read,
 
     async write(account, stored, expected) {
@@ -129,6 +141,7 @@ export async function openStore(
     },
 
     async replace(account, stored) {
+      await inPlace()
       try {
         await read(account)
       } catch (error) {
@@ -160,8 +173,11 @@ export async function openStore(
     },
 
     async locked(account, work, signal = AbortSignal.timeout(lockWaitMs)) {
+      await inPlace()
       const release = await lockFile(folder.path(`${hashOf(account)}.lock`), signal)
       try {
+        // Others would lock in the folder that has taken its place since.
+        await inPlace()
         return await work()
       } finally {
         await release()

@@ -14,13 +14,13 @@ import {
   accountOf,
   openOwnStore,
   readWithKey,
-  tellDaemon,
   tryAndStore,
   unlockQuietly,
   type SignInContext,
 } from './login.ts'
 import type { Grant } from './providers/provider.ts'
 import { formatRecord, newRecord, parseRecord } from './store-record.ts'
+import { tellDaemon } from './tell-daemon.ts'
 
 /** What was brought. */
 export type Arrival =
@@ -91,7 +91,7 @@ export async function importSignIn(
     await unlockQuietly(context)
     const signedInAtMs = arrival.kind === 'sign-in' ? arrival.signedInAtMs : Date.now()
     const { ownerNamed } = await tryAndStore(grant, account, store, signal, signedInAtMs)
-    await tellDaemon(account, context)
+    const told = await tellDaemon(account, context)
     // Another xoauthd has looked whose it is when the person signed in.
     const known = arrival.kind === 'sign-in' && foldCase(arrival.user) === foldCase(account.user)
     const warnings =
@@ -100,7 +100,7 @@ export async function importSignIn(
         : [
             `the server did not say whose sign-in this is; ${account.user} is assumed, and xoauthd check ${account.user} tries it`,
           ]
-    return { account, warnings }
+    return { account, warnings: [...warnings, ...told.warnings] }
   } finally {
     await store.close()
   }

@@ -102,10 +102,37 @@ void t.test('a reload', async (t) => {
   home.configure(`${accountAt(server, me)}\n${socket('extra')}${socket('no/such/folder')}`)
   await reload(daemon, /error reload failed [^]*warn configuration kept/)
   t.equal(statSync(extra).mode & 0o777, 0o666)
-  home.configure(`${accountAt(server, me)}\n[store]\npath = "elsewhere"\n`)
+  home.configure(accountAt(server, me))
   t.match(await run(home, ['reload']), { code: 0, stdout: '', stderr: '' })
-  await daemon.said(/^warn store not moved store=\S+ hint="restart xoauthd to move it"$/m)
   t.notOk(existsSync(extra))
+})
+
+void t.test('a reload that names another store changes nothing', async (t) => {
+  const world = await createWorld(t)
+  const { server, home } = world
+  await signIn(world, me, 'kept')
+  const daemon = await started(t, home)
+  const key = 'key = { file = "no-key" }'
+  home.configure(
+    `${accountAt(server, you)}\n[[socket]]\npath = "extra"\n[store]\npath = "elsewhere"\n${key}\n`,
+  )
+  const path = join(home.path, 'state', 'xoauthd')
+  for (let times = 0; times < 2; times++)
+    t.match(await run(home, ['reload']), {
+      code: 78,
+      stderr: new RegExp(
+        `^xoauthd: ${home.configFile} names the store ${home.path}/elsewhere instead of ${path}, and it cannot be moved while xoauthd runs: restart xoauthd\nhint: `,
+      ),
+    })
+  t.match(
+    daemon.stderr(),
+    /^error reload failed reason=".* cannot be moved while xoauthd runs: restart xoauthd"\nwarn configuration kept/m,
+  )
+  t.equal(await send(home.socket, `SMTP,token ${me}`), 'kept')
+  t.match(await send(home.socket, `SMTP,explain ${you}`), /^ERR unknown-account /)
+  t.notOk(existsSync(join(home.path, 'extra')))
+  t.match(JSON.parse(await send(home.socket, 'STATUS')), { store: { path, locked: false } })
+  t.match(await run(home, ['refresh', me]), { code: 0 })
 })
 
 void t.test('a control socket that a reload takes away answers the request for it', async (t) => {

@@ -3,7 +3,7 @@
  * is pasted; whatever else comes in is refused and waited past; a sign-in that fails keeps the old one.
  */
 import { once } from 'node:events'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, symlinkSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -251,4 +251,48 @@ void t.test('a terminal that cannot be read', async (t) => {
   t.equal(await login.ended, 0)
   t.match(login.stderr(), /\nSigned in as me@issuer\.example /)
   t.notMatch(login.stderr(), 'EBADF')
+})
+
+void t.test('a daemon that uses another store than the file names', async (t) => {
+  const home = homeOf(t)
+  const first = await startLogin(home, me)
+  await visit(await first.consent())
+  t.equal(await first.login.ended, 0)
+  const daemon = await startDaemonProcess(home)
+  t.teardown(() => daemon.stop())
+  const old = join(home.path, 'state', 'xoauthd')
+  home.configure(`${accountAt(server, me)}\n[store]\npath = "other"\n`)
+  const said = `xoauthd that runs uses the store ${old}, and ${home.configFile} names ${home.path}/other`
+  const warning = new RegExp(`^xoauthd: warning: the ${said}: .*restart it$`, 'm')
+
+  const out = await run(home, ['logout', me])
+  t.match(out, { code: 0, stderr: `Nobody was signed in as ${me}.\n` })
+  t.match(out.stderr, warning)
+  t.equal((await run(home, ['token', me])).code, 0, 'as it says')
+  const { login, consent } = await startLogin(home, me)
+  await visit(await consent())
+  t.equal(await login.ended, 0)
+  t.match(login.stderr(), warning)
+  t.match(login.stderr(), /\nNext: restart xoauthd, then xoauthd check me@issuer\.example\n$/)
+  const brought = await run(home, ['import', '--user', me], { stdin: server.grant(me) })
+  t.match(brought, { code: 0, stderr: warning })
+  const { findings } = JSON.parse((await run(home, ['check', '--json'])).stdout) as {
+    findings: readonly Record<string, unknown>[]
+  }
+  t.match(
+    findings.filter(({ check }) => check === 'store'),
+    [
+      {
+        verdict: 'problem',
+        saw: `the ${said}`,
+        hint: 'restart xoauthd to use the one of the file',
+      },
+    ],
+  )
+
+  // The same folder by another name is no other store.
+  symlinkSync(old, join(home.path, 'link'))
+  home.configure(`${accountAt(server, me)}\n[store]\npath = "link"\n`)
+  t.match(await run(home, ['logout', me]), { code: 0, stderr: `Signed out ${me}.\n` })
+  t.match(await run(home, ['token', me]), { code: 77 })
 })

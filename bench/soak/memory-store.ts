@@ -15,6 +15,7 @@ export function createMemoryStore(): Store {
   }
   return {
     path: 'memory',
+    mustBeInPlace: () => Promise.resolve(),
     read: (account) => Promise.resolve(grants.get(account)),
     write: (account, stored, expected) =>
       Promise.resolve(grants.get(account)?.version === expected ? put(account, stored) : undefined),

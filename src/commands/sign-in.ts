@@ -23,6 +23,13 @@ export function defineSignIn(define: Define): void {
     .action(logout)
 }
 
+/** What comes before the first `check`. */
+const before = {
+  absent: 'xoauthd serve (or xoauthd install-service), then ',
+  told: '',
+  elsewhere: 'restart xoauthd, then ',
+}
+
 interface LoginFlags extends Common {
   readonly browser: boolean
   readonly device?: boolean
@@ -45,22 +52,25 @@ export async function login(user: string, options: LoginFlags): Promise<void> {
   }
   const signal = AbortSignal.timeout(signInMs)
   try {
-    const { account, warnings, told } = await signIn(
+    const { account, warnings, daemon } = await signIn(
       user,
       options.device === true ? 'device' : 'browser',
       (subject) => createSignInUi(person, subject),
       context,
       signal,
     )
-    for (const warning of warnings) process.stderr.write(`xoauthd: warning: ${warning}\n`)
+    warn(warnings)
     process.stderr.write(`Signed in as ${account.user} for ${account.services.join(', ')}.\n`)
-    const start = told ? '' : 'xoauthd serve (or xoauthd install-service), then '
-    process.stderr.write(`Next: ${start}xoauthd check ${account.user}\n`)
+    process.stderr.write(`Next: ${before[daemon]}xoauthd check ${account.user}\n`)
   } finally {
     // An open terminal or pipe would keep the process; a file or /dev/null has no unref().
     process.stdin.destroy()
     context.surroundings.transport.close()
   }
+}
+
+function warn(warnings: readonly string[]): void {
+  for (const warning of warnings) process.stderr.write(`xoauthd: warning: ${warning}\n`)
 }
 
 /** Reads nothing before it is asked to: what came earlier, an end too, would be lost. */
@@ -77,8 +87,9 @@ async function logout(user: string, options: Common & { revoke?: boolean }): Pro
   const context = await signInContext(options)
   const signal = AbortSignal.timeout(signInMs)
   try {
-    const had = await signOut(user, options.revoke === true, context, signal)
+    const { had, warnings } = await signOut(user, options.revoke === true, context, signal)
     process.stderr.write(had ? `Signed out ${user}.\n` : `Nobody was signed in as ${user}.\n`)
+    warn(warnings)
   } finally {
     context.surroundings.transport.close()
   }

@@ -49,7 +49,7 @@ async function storeFinding({ config, daemon, storeKey }: Machine): Promise<Find
   const { storePath: path } = config
   const unsaved = daemon && unsavedTrouble(daemon.store)
   if (unsaved) return finding('problem', 'store', unsaved.message, { hint: unsaved.hint })
-  // A locked one is told of where its sign-ins are.
+  // That it is locked is told below, with its owner.
   if (daemon && daemon.store.message !== '' && !daemon.store.locked)
     return finding('problem', 'store', daemon.store.message, { hint: daemon.store.hint })
   const elsewhere = daemon && (await storeElsewhere(config, { ...daemon, path: daemon.store.path }))

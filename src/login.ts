@@ -1,20 +1,12 @@
 /**
- * `login` and `logout`: they work on the store themselves, so that they need no daemon, and tell a
- * running one to look again.
+ * `login`, and what it shares with others that change a sign-in: they work on the store themselves, so that
+ * they need no daemon, and tell a running one to look again.
  *
  * Promises that a sign-in which fails a check leaves the old grant in place.
  */
 import { checkCovered, createAccounts, type Account } from './accounts.ts'
 import type { Config } from './config.ts'
-import {
-  Misconfigured,
-  NotAllowed,
-  SignInNeeded,
-  StoreLocked,
-  Unavailable,
-  UnknownAccount,
-  asFailure,
-} from './errors.ts'
+import { Misconfigured, NotAllowed, SignInNeeded, StoreLocked, UnknownAccount } from './errors.ts'
 import { lifeAfter } from './grant-life.ts'
 import { userName } from './identity.ts'
 import type {
@@ -176,58 +168,6 @@ export async function tryAndStore(
     })
   })
   return { ownerNamed }
-}
-
-/**
- * Forgets a grant here, and with `revoke` at the provider first.
- *
- * @returns whether there was one, and what a daemon made of it
- * @rejects Failure; when the provider does not revoke, the grant stays
- */
-export async function signOut(
-  name: string,
-  revoke: boolean,
-  context: SignInContext,
-  signal: AbortSignal,
-): Promise<{ readonly had: boolean } & Told> {
-  const account = accountOf(name, context)
-  const store = await openOwnStore(context.config.storePath, `logout ${name}`, context.storeKey)
-  let told: Told
-  let had: boolean
-  try {
-    had = await store.locked(account.user, async () => {
-      if (revoke) await revokeGrant(account, store, context.storeKey, signal)
-      return store.forget(account.user)
-    })
-  } finally {
-    await store.close()
-    told = await tellDaemon(account, context)
-  }
-  return { had, ...told }
-}
-
-async function revokeGrant(
-  account: Account,
-  store: Store,
-  key: StoreKey,
-  signal: AbortSignal,
-): Promise<void> {
-  if (!account.provider.revoke)
-    throw new Misconfigured(`${account.kind} cannot revoke`, {
-      hint: "run logout without --revoke, and end the sign-in on the provider's own pages",
-    })
-  const found = await readWithKey(store, key, account.user)
-  if (!found) return
-  try {
-    await account.provider.revoke(found.stored.grant, signal)
-  } catch (error) {
-    const failure = asFailure(error)
-    const Kind = failure instanceof Unavailable ? Unavailable : Misconfigured
-    throw new Kind(`${account.user} is still signed in: ${failure.message}`, {
-      cause: error,
-      hint: failure.hint ?? 'try again, or run logout without --revoke',
-    })
-  }
 }
 
 /**

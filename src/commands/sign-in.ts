@@ -2,7 +2,8 @@
 import { hostname, userInfo } from 'node:os'
 import { createInterface } from 'node:readline'
 import type { Common, Define } from '../command-line.ts'
-import { signIn, signOut } from '../login.ts'
+import { signIn } from '../login.ts'
+import { signOut } from '../logout.ts'
 import { createSignInUi, type Person } from '../signin.ts'
 import { signInContext } from './context.ts'
 
